@@ -1,0 +1,28 @@
+//! `--explain`: says on standard error which flag would have granted a refused call.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// At most this many different lines a guest, so that a guest that tries everything cannot flood the log.
+const MAX_LINES: usize = 100;
+
+/// Shared by every capability of one guest. Cloning it is cheap; when it is off, so is a refusal.
+#[derive(Clone, Default)]
+pub struct Explain(Option<Arc<Mutex<HashSet<String>>>>);
+
+impl Explain {
+    pub fn new(on: bool) -> Self {
+        Explain(on.then(Arc::default))
+    }
+
+    /// Records that `what` (for example "connect to 10.0.0.1:5432 by TCP") was refused, and the flag that
+    /// would have granted it, as the user would type it. The same refusal is said once.
+    pub fn refused(&self, what: &str, flag: &str) {
+        let Some(said) = &self.0 else { return };
+        let line = format!("refused: {what}; grant it with {flag}");
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() < MAX_LINES && said.insert(line.clone()) {
+            eprintln!("sampan: {line}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The store's data: one guest's capabilities, as the host calls see them.
+
+use crate::explain::Explain;
+use crate::files::Files;
+use crate::http::Http;
+use crate::preview1::Preview1;
+use crate::sockets::Sockets;
+use sampan_app::Program;
+use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
+
+/// Why the grants of a guest cannot be honoured on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct GrantError {
+    pub what: String,
+    /// What the user can do next.
+    pub help: Option<String>,
+}
+
+/// What one guest may touch. There is one field per capability; a host call reaches nothing else.
+pub struct Host {
+    /// Set by whoever creates the store; consulted by Wasmtime when a memory or table grows.
+    pub limiter: Box<dyn wasmtime::ResourceLimiter + Send + Sync>,
+    /// Arguments, environment, clocks, random numbers, standard streams and preopened folders for every
+    /// version of WASI, behind preview 1's descriptor table.
+    pub preview1: Preview1,
+    pub files: Files,
+    pub sockets: Sockets,
+    pub http: Http,
+}
+
+impl Host {
+    /// Builds the capabilities of a guest from its grants; opens folders and host ports.
+    /// `wasi` comes with the standard streams, which depend on how the guest is run.
+    ///
+    /// Must be called inside a Tokio runtime.
+    pub fn new(
+        program: &Program,
+        mut wasi: WasiCtxBuilder,
+        limiter: Box<dyn wasmtime::ResourceLimiter + Send + Sync>,
+    ) -> Result<Self, GrantError> {
+        let explain = Explain::new(program.explain);
+        wasi.args(&program.args).envs(&program.grants.env);
+        if let Some(workdir) = &program.workdir {
+            wasi.initial_cwd(workdir);
+        }
+        let files = Files::new(&program.grants.mounts, program.workdir.as_deref(), &mut wasi, &explain)?;
+        let sockets = Sockets::new(&program.grants, &mut wasi, &explain)?;
+        let http = Http::new(&program.grants.http, &explain);
+        let preview1 = Preview1::new(wasi.build_p1(), &files);
+        Ok(Host { limiter, preview1, files, sockets, http })
+    }
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.preview1.wasi.ctx()
+    }
+}

@@ -1,0 +1,16 @@
+//! What a guest may touch: every host call, and the grant that allows it.
+//!
+//! A capability is a folder; `host/` inside it is the folder's only mention of Wasmtime. [`Host`] is the
+//! one list: a capability that is not a field there does not exist for guests.
+
+mod explain;
+pub mod files;
+mod host;
+pub mod http;
+mod link;
+pub mod preview1;
+pub mod sockets;
+
+pub use explain::Explain;
+pub use host::{GrantError, Host};
+pub use link::{UnknownImport, link_component, resolve_module_imports};
