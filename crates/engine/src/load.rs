@@ -5,7 +5,9 @@
 //! digest → compile → keep.
 
 use crate::cache::{Cache, Entry, Facts, Form, Key};
+use crate::detect::{DetectError, Kind, detect};
 use crate::settings::{ENGINE_VERSION, Settings, cpu_key};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -52,7 +54,7 @@ pub enum Obtained {
 pub struct Loaded {
     pub engine: Engine,
     pub code: Code,
-    /// The module has a start section.
+    /// The module does its work in the start section: instantiating it is running it.
     pub starts: bool,
     pub obtained: Obtained,
     /// From the source to where compiling, or mapping the artifact, began.
@@ -73,6 +75,8 @@ pub enum LoadError {
     TooLarge { name: String },
     #[error("{name}: {message}")]
     Text { name: String, message: String },
+    #[error("{name} is not a WebAssembly program: {error}")]
+    NotWasm { name: String, error: DetectError },
     #[error("{name} cannot be compiled: {message}")]
     Compile { name: String, message: String },
     #[error("the engine cannot be set up: {0}")]
@@ -138,8 +142,7 @@ impl Loader<'_> {
         begin: Instant,
     ) -> Result<Loaded, LoadError> {
         let name = source.name();
-        let wasm = to_binary(&name, wasm)?;
-        let facts = facts_of(&wasm);
+        let (wasm, facts) = to_binary(&name, wasm)?;
         let engine = self.engine(facts.form, true)?;
         let read_time = begin.elapsed();
         let compile_begin = Instant::now();
@@ -158,8 +161,7 @@ impl Loader<'_> {
 
     /// Compiles for `settings` without loading: what `sampan compile` writes down.
     pub fn precompile(&self, name: &str, wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
-        let wasm = to_binary(name, wasm)?;
-        let form = facts_of(&wasm).form;
+        let (wasm, Facts { form, .. }) = to_binary(name, wasm)?;
         let engine = self.engine(form, true)?;
         (self.progress)(Progress::CompileBegins { bytes: wasm.len() });
         let code = match form {
@@ -249,26 +251,16 @@ fn read(path: &Path, file: &mut File) -> Result<Vec<u8>, LoadError> {
     Ok(bytes)
 }
 
-/// Converts the text format; leaves anything else to the compiler, which says what is wrong with it.
-fn to_binary<'a>(name: &str, bytes: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>, LoadError> {
-    if bytes.starts_with(b"\0asm") {
-        return Ok(bytes.into());
-    }
-    wat::parse_bytes(bytes)
-        .map_err(|error| LoadError::Text { name: name.to_owned(), message: error.to_string() })
-}
-
-/// A module has version 1 and layer 0 behind the magic number; a component has layer 1.
-/// What is malformed is for the compiler to say.
-fn facts_of(wasm: &[u8]) -> Facts {
-    if wasm.get(6..8) == Some(&[1, 0]) {
-        return Facts { form: Form::Component, starts: false };
-    }
-    let starts = wasmparser::Parser::new(0)
-        .parse_all(wasm)
-        .take_while(|payload| !matches!(payload, Ok(wasmparser::Payload::CodeSectionStart { .. }) | Err(_)))
-        .any(|payload| matches!(payload, Ok(wasmparser::Payload::StartSection { .. })));
-    Facts { form: Form::Module, starts }
+/// Converts the text format, and says what the wasm is.
+fn to_binary<'a>(name: &str, bytes: &'a [u8]) -> Result<(Cow<'a, [u8]>, Facts), LoadError> {
+    let wasm = match detect(bytes) {
+        Err(DetectError::TextFormat) => wat::parse_bytes(bytes)
+            .map_err(|error| LoadError::Text { name: name.to_owned(), message: error.to_string() })?,
+        _ => bytes.into(),
+    };
+    let kind = detect(&wasm).map_err(|error| LoadError::NotWasm { name: name.to_owned(), error })?;
+    let form = if kind.is_component() { Form::Component } else { Form::Module };
+    Ok((wasm, Facts { form, starts: matches!(kind, Kind::StartOnly(_)) }))
 }
 
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
