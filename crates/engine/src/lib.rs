@@ -2,8 +2,10 @@
 //!
 //! [`Loader::load`] is the way in. Everything else here serves it or tells about what it loads.
 
+pub mod artifact;
 pub mod cache;
 pub mod detect;
+pub mod keys;
 mod limits;
 mod load;
 mod settings;
