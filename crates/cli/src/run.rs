@@ -209,8 +209,12 @@ fn load(source: &Source, settings: &Settings, no_cache: bool) -> Result<Loaded, 
     let cache = if no_cache { None } else { Cache::of_user() };
     let progress = CompileProgress::new(&source.name());
     let observe = |step| progress.observe(step);
-    let loader = Loader { settings, cache: cache.as_ref(), progress: &observe };
+    let loader =
+        Loader { settings, cache: cache.as_ref(), progress: &observe, trusted: &crate::key::trusted };
     let loaded = loader.load(source)?;
+    for notice in &loaded.ignored {
+        eprintln!("warning: {notice}");
+    }
     if let (Some(error), Some(cache)) = (&loaded.not_kept, &cache) {
         eprintln!("warning: compiled code is not kept in {}: {error}", cache.path().display());
         eprintln!("help: make the folder writable, or set SAMPAN_CACHE_DIR, or say --no-cache");
@@ -245,6 +249,7 @@ impl Timing {
         let code = match self.obtained {
             Obtained::Compiled => "compile",
             Obtained::Cached => "cache hit",
+            Obtained::Shipped => "shipped",
         };
         format!(
             "timing: {:<12}{:>10.3} ms\ntiming: {code:<12}{:>10.3} ms\ntiming: {:<12}{:>10.3} ms\n\

@@ -3,6 +3,7 @@
 mod bad_input;
 mod basics;
 mod cache;
+mod compile;
 mod invoke;
 mod limits;
 mod traps;
