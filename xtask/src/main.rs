@@ -2,6 +2,7 @@
 
 mod guests;
 mod paths;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.split_first() {
         Some((verb, names)) if verb == "guests" => guests::build(names),
+        Some((verb, [])) if verb == "tidy" => tidy::check(),
         _ => Err(USAGE.into()),
     };
     match result {
