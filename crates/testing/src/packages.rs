@@ -61,7 +61,9 @@ pub fn crate_program(name: &str, version: &str, target: &str, flags: &[&str]) ->
 /// ones of `cargo build`.
 #[track_caller]
 pub fn crate_examples(name: &str, version: &str, target: &str, flags: &[&str]) -> Option<PathBuf> {
-    kept("examples", name, version, |folder| {
+    // Other flags make other programs.
+    let kind = format!("examples{}", flags.concat().replace(['/', ' '], "-"));
+    kept(&kind, name, version, |folder| {
         let source = folder.join("source");
         copy_folder(&fetch_crate(name, version, folder)?, &source)?;
         // The crate's own lock file may name versions that the compiler in use refuses.
