@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's own tools. `guests` builds the test programs; `tidy` checks the tree.
 
+mod bench;
 mod guests;
 mod paths;
 mod tidy;
@@ -11,13 +12,16 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const USAGE: &str = "\
 cargo xtask guests [NAME...]   build the programs in guests/ (all, or those named)
-cargo xtask tidy               check what clippy and rustfmt cannot";
+cargo xtask tidy               check what clippy and rustfmt cannot
+cargo xtask bench [SAMPAN]     compare with a peer; SAMPAN is the binary, by default this build's";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.split_first() {
         Some((verb, names)) if verb == "guests" => guests::build(names),
         Some((verb, [])) if verb == "tidy" => tidy::check(),
+        Some((verb, [])) if verb == "bench" => bench::run(None),
+        Some((verb, [sampan])) if verb == "bench" => bench::run(Some(sampan)),
         _ => Err(USAGE.into()),
     };
     match result {
