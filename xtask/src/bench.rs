@@ -57,7 +57,8 @@ fn peer() -> Result<PathBuf> {
 
 fn compare(case: &Case, a: &mut Command, b: &mut Command) -> Result {
     // Once each that does not count: caches of the disk and of Sampan.
-    (once_ms(a)?, once_ms(b)?);
+    once_ms(a)?;
+    once_ms(b)?;
     let mut pairs = Vec::new();
     for _ in 0..case.runs {
         pairs.push((once_ms(a)?, once_ms(b)?));
