@@ -92,4 +92,3 @@ pub(crate) fn function(store: &mut Store<Host>, module: &str, name: &str, ty: &F
     }?;
     func.ty(&*store).matches(ty).then_some(func)
 }
-
