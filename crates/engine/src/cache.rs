@@ -38,7 +38,7 @@ pub enum Form {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     pub form: Form,
-    /// The module has a start section, so instantiating it may be all that there is to do.
+    /// The module does its work in the start section: instantiating it is running it.
     pub starts: bool,
 }
 
