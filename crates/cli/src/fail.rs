@@ -66,6 +66,9 @@ impl From<LoadError> for Fail {
             LoadError::Text { .. } => {
                 (exit_code::NOT_RUNNABLE, "correct the text, or compile it with another tool to see more")
             }
+            LoadError::NotWasm { .. } => {
+                (exit_code::NOT_RUNNABLE, "name a .wasm or .wat file; `sampan inspect` tells more about it")
+            }
             LoadError::Compile { .. } => {
                 (exit_code::NOT_RUNNABLE, "`sampan inspect` tells more about the file")
             }

@@ -9,9 +9,11 @@ pub mod inspect;
 pub mod keys;
 mod limits;
 mod load;
+mod native;
 mod settings;
 pub mod trap;
 
 pub use limits::{Limiter, MemoryExceeded, MemoryUse};
-pub use load::{Code, LoadError, Loaded, Loader, Obtained, Progress, Source};
+pub use load::{Code, LoadError, Loaded, Loader, Obtained, Progress, Shipping, Source};
+pub use native::{beside, host_target};
 pub use settings::{ENGINE_VERSION, Optimize, Profile, Settings};

@@ -2,10 +2,15 @@
 //! compiled once and kept.
 //!
 //! `load` reads top to bottom: identity of the file → artifact by identity → bytes and digest → artifact by
-//! digest → compile → keep.
+//! digest → signed native code that came along, else compile → keep.
 
+use crate::artifact::{self, PublicKey};
 use crate::cache::{Cache, Entry, Facts, Form, Key};
+use crate::detect::{DetectError, Kind, detect};
+use crate::native;
 use crate::settings::{ENGINE_VERSION, Settings, cpu_key};
+use ring::signature::Ed25519KeyPair;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -44,7 +49,10 @@ pub enum Code {
 /// How the code was obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obtained {
+    /// Mapped from the cache.
     Cached,
+    /// From signed native code that came with the wasm.
+    Shipped,
     Compiled,
 }
 
@@ -52,7 +60,7 @@ pub enum Obtained {
 pub struct Loaded {
     pub engine: Engine,
     pub code: Code,
-    /// The module has a start section.
+    /// The module does its work in the start section: instantiating it is running it.
     pub starts: bool,
     pub obtained: Obtained,
     /// From the source to where compiling, or mapping the artifact, began.
@@ -61,6 +69,8 @@ pub struct Loaded {
     pub code_time: Duration,
     /// The artifact could not be kept, and why: worth a warning, not a failure.
     pub not_kept: Option<std::io::Error>,
+    /// Native code that came with the wasm and was not used, and why, in sentences.
+    pub ignored: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +83,8 @@ pub enum LoadError {
     TooLarge { name: String },
     #[error("{name}: {message}")]
     Text { name: String, message: String },
+    #[error("{name} is not a WebAssembly program: {error}")]
+    NotWasm { name: String, error: DetectError },
     #[error("{name} cannot be compiled: {message}")]
     Compile { name: String, message: String },
     #[error("the engine cannot be set up: {0}")]
@@ -86,12 +98,23 @@ pub enum Progress {
     CompileEnds,
 }
 
+/// In which file native code is shipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shipping {
+    /// In the wasm itself: one file, native here and portable elsewhere.
+    Inside,
+    /// In a file of its own beside the wasm.
+    Beside,
+}
+
 /// What loading needs besides the source.
 pub struct Loader<'a> {
     pub settings: &'a Settings,
     /// `None`: nothing is looked up or kept.
     pub cache: Option<&'a Cache>,
     pub progress: &'a dyn Fn(Progress),
+    /// The keys whose native code is executed; asked only where wasm comes with some.
+    pub trusted: &'a dyn Fn() -> Vec<PublicKey>,
 }
 
 impl Loader<'_> {
@@ -118,18 +141,18 @@ impl Loader<'_> {
             (Source::Bytes { bytes, .. }, _) => bytes.clone(),
             (Source::File(_), None) => unreachable!("a file source was opened above"),
         };
-        let key = Key { digest: sha256_hex(&wasm), code_key };
+        let key = Key { digest: hex(&artifact::wasm_digest(&wasm)), code_key };
         let found = self.cache.and_then(|cache| cache.lookup(&key)).and_then(|entry| self.map(entry, begin));
         if let Some(mut loaded) = found {
             loaded.not_kept = self.remember(&file, &key).err();
             return Ok(loaded);
         }
 
-        // 3. Compile, and keep the result.
-        self.compile(source, &wasm, &key, &file, begin)
+        // 3. Signed native code that came with the wasm, else compile; keep the result.
+        self.obtain(source, &wasm, &key, &file, begin)
     }
 
-    fn compile(
+    fn obtain(
         &self,
         source: &Source,
         wasm: &[u8],
@@ -138,36 +161,83 @@ impl Loader<'_> {
         begin: Instant,
     ) -> Result<Loaded, LoadError> {
         let name = source.name();
-        let wasm = to_binary(&name, wasm)?;
-        let facts = facts_of(&wasm);
+        let (binary, facts) = to_binary(&name, wasm)?;
+        let path = match source {
+            Source::File(path) => Some(path.as_path()),
+            Source::Bytes { .. } => None,
+        };
+        let shipped = native::find(wasm, path, self.settings, self.trusted);
         let engine = self.engine(facts.form, true)?;
         let read_time = begin.elapsed();
-        let compile_begin = Instant::now();
-        (self.progress)(Progress::CompileBegins { bytes: wasm.len() });
-        let code = match facts.form {
-            Form::Module => Module::from_binary(&engine, &wasm).map(Code::Module),
-            Form::Component => Component::from_binary(&engine, &wasm).map(Code::Component),
-        };
-        (self.progress)(Progress::CompileEnds);
-        let code = code.map_err(|error| LoadError::Compile { name, message: format!("{error:#}") })?;
-        let code_time = compile_begin.elapsed();
+        let code_begin = Instant::now();
+        let (code, obtained) =
+            match shipped.payload.and_then(|payload| from_payload(&engine, facts.form, payload)) {
+                Some(code) => (code, Obtained::Shipped),
+                None => (self.compile(&engine, facts.form, &name, &binary)?, Obtained::Compiled),
+            };
+        let code_time = code_begin.elapsed();
         let kept = self.keep(key, facts, &code).and_then(|()| self.remember(file, key));
-        let (starts, obtained) = (facts.starts, Obtained::Compiled);
-        Ok(Loaded { engine, code, starts, obtained, read_time, code_time, not_kept: kept.err() })
+        Ok(Loaded {
+            engine,
+            code,
+            starts: facts.starts,
+            obtained,
+            read_time,
+            code_time,
+            not_kept: kept.err(),
+            ignored: shipped.ignored,
+        })
     }
 
-    /// Compiles for `settings` without loading: what `sampan compile` writes down.
-    pub fn precompile(&self, name: &str, wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
-        let wasm = to_binary(name, wasm)?;
-        let form = facts_of(&wasm).form;
-        let engine = self.engine(form, true)?;
-        (self.progress)(Progress::CompileBegins { bytes: wasm.len() });
+    fn compile(&self, engine: &Engine, form: Form, name: &str, binary: &[u8]) -> Result<Code, LoadError> {
+        (self.progress)(Progress::CompileBegins { bytes: binary.len() });
         let code = match form {
-            Form::Module => engine.precompile_module(&wasm),
-            Form::Component => engine.precompile_component(&wasm),
+            Form::Module => Module::from_binary(engine, binary).map(Code::Module),
+            Form::Component => Component::from_binary(engine, binary).map(Code::Component),
         };
         (self.progress)(Progress::CompileEnds);
         code.map_err(|error| LoadError::Compile { name: name.to_owned(), message: format!("{error:#}") })
+    }
+
+    /// Compiles for the settings' target, and signs: a file with native code inside, see [`Shipping`].
+    pub fn ship(
+        &self,
+        source: &Source,
+        shipping: Shipping,
+        key: &Ed25519KeyPair,
+    ) -> Result<Vec<u8>, LoadError> {
+        let name = source.name();
+        let wasm = match source {
+            Source::File(path) => read(path, &mut open(path)?.0)?,
+            Source::Bytes { bytes, .. } => bytes.clone(),
+        };
+        let (binary, Facts { form, .. }) = to_binary(&name, &wasm)?;
+        let engine = self.engine(form, true)?;
+        (self.progress)(Progress::CompileBegins { bytes: binary.len() });
+        let code = match form {
+            Form::Module => engine.precompile_module(&binary),
+            Form::Component => engine.precompile_component(&binary),
+        };
+        (self.progress)(Progress::CompileEnds);
+        let failed = |message| LoadError::Compile { name: name.clone(), message };
+        let payload = code.map_err(|error| failed(format!("{error:#}")))?;
+        let (profile, settings) = native::labels(self.settings);
+        let target = self.settings.target.clone().unwrap_or_else(native::host_target);
+        let native = artifact::Native {
+            target: &target,
+            profile,
+            settings,
+            engine: ENGINE_VERSION,
+            payload: &payload,
+        };
+        let shipped = match shipping {
+            Shipping::Inside => artifact::append(&binary, &native, key),
+            // Of the file as it lies, which is what loading will hash.
+            Shipping::Beside => {
+                artifact::append_to(artifact::EMPTY_MODULE, &artifact::wasm_digest(&wasm), &native, key)
+            }
+        };
+        shipped.map_err(|error| failed(error.to_string()))
     }
 
     fn engine(&self, form: Form, compiler: bool) -> Result<Engine, LoadError> {
@@ -195,7 +265,16 @@ impl Loader<'_> {
         };
         let code_time = map_begin.elapsed();
         let (starts, obtained) = (entry.facts.starts, Obtained::Cached);
-        Some(Loaded { engine, code, starts, obtained, read_time, code_time, not_kept: None })
+        Some(Loaded {
+            engine,
+            code,
+            starts,
+            obtained,
+            read_time,
+            code_time,
+            not_kept: None,
+            ignored: Vec::new(),
+        })
     }
 
     fn keep(&self, key: &Key, facts: Facts, code: &Code) -> std::io::Result<()> {
@@ -249,29 +328,28 @@ fn read(path: &Path, file: &mut File) -> Result<Vec<u8>, LoadError> {
     Ok(bytes)
 }
 
-/// Converts the text format; leaves anything else to the compiler, which says what is wrong with it.
-fn to_binary<'a>(name: &str, bytes: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>, LoadError> {
-    if bytes.starts_with(b"\0asm") {
-        return Ok(bytes.into());
-    }
-    wat::parse_bytes(bytes)
-        .map_err(|error| LoadError::Text { name: name.to_owned(), message: error.to_string() })
+/// Converts the text format, and says what the wasm is.
+fn to_binary<'a>(name: &str, bytes: &'a [u8]) -> Result<(Cow<'a, [u8]>, Facts), LoadError> {
+    let wasm = match detect(bytes) {
+        Err(DetectError::TextFormat) => wat::parse_bytes(bytes)
+            .map_err(|error| LoadError::Text { name: name.to_owned(), message: error.to_string() })?,
+        _ => bytes.into(),
+    };
+    let kind = detect(&wasm).map_err(|error| LoadError::NotWasm { name: name.to_owned(), error })?;
+    let form = if kind.is_component() { Form::Component } else { Form::Module };
+    Ok((wasm, Facts { form, starts: matches!(kind, Kind::StartOnly(_)) }))
 }
 
-/// A module has version 1 and layer 0 behind the magic number; a component has layer 1.
-/// What is malformed is for the compiler to say.
-fn facts_of(wasm: &[u8]) -> Facts {
-    if wasm.get(6..8) == Some(&[1, 0]) {
-        return Facts { form: Form::Component, starts: false };
+/// Code that Wasmtime refuses (of another build, for processor features that are missing) is as if absent.
+fn from_payload(engine: &Engine, form: Form, payload: Vec<u8>) -> Option<Code> {
+    match form {
+        // SAFETY: the payload is signed by a key that the user trusts with native code.
+        Form::Module => unsafe { Module::deserialize(engine, payload) }.ok().map(Code::Module),
+        // SAFETY: as above.
+        Form::Component => unsafe { Component::deserialize(engine, payload) }.ok().map(Code::Component),
     }
-    let starts = wasmparser::Parser::new(0)
-        .parse_all(wasm)
-        .take_while(|payload| !matches!(payload, Ok(wasmparser::Payload::CodeSectionStart { .. }) | Err(_)))
-        .any(|payload| matches!(payload, Ok(wasmparser::Payload::StartSection { .. })));
-    Facts { form: Form::Module, starts }
 }
 
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
