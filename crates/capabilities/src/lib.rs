@@ -13,4 +13,4 @@ pub mod sockets;
 
 pub use explain::Explain;
 pub use host::{GrantError, Host};
-pub use link::{UnknownImport, link_component, resolve_module_imports};
+pub use link::{UnknownImports, link_component, resolve_module_imports};

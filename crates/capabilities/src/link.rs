@@ -4,12 +4,16 @@ use crate::Host;
 use wasmtime::component;
 use wasmtime::{Engine, Extern, Linker, Module, Result, Store};
 
-/// A guest imports something that Sampan does not answer.
+/// A guest imports what Sampan does not answer: everything of it, so that it is said at once.
 #[derive(Debug, thiserror::Error)]
-#[error("the module imports `{module}` `{name}`, which Sampan does not provide")]
-pub struct UnknownImport {
-    pub module: String,
-    pub name: String,
+#[error("the guest imports what Sampan does not provide: {}", .0.join(", "))]
+pub struct UnknownImports(pub Vec<String>);
+
+impl UnknownImports {
+    /// What the user can do about it.
+    pub fn help(&self) -> String {
+        "`sampan inspect` shows what the file is for and all that it imports".to_owned()
+    }
 }
 
 /// The host function for each import of `module`, in order: resolved by module, name and type, because the
@@ -18,14 +22,15 @@ pub fn resolve_module_imports(store: &mut Store<Host>, module: &Module) -> Resul
     let mut linker: Linker<Host> = Linker::new(store.engine());
     wasmtime_wasi::p1::add_to_linker_async(&mut linker, |host: &mut Host| &mut host.preview1.wasi)?;
     wasmtime_wasi::p0::add_to_linker_async(&mut linker, |host: &mut Host| &mut host.preview1.wasi)?;
-    module
-        .imports()
-        .map(|import| {
-            linker.get(&mut *store, import.module(), import.name()).map_err(|_| {
-                UnknownImport { module: import.module().to_owned(), name: import.name().to_owned() }.into()
-            })
-        })
-        .collect()
+    let mut unknown = Vec::new();
+    let mut found = Vec::new();
+    for import in module.imports() {
+        match linker.get(&mut *store, import.module(), import.name()) {
+            Ok(external) => found.push(external),
+            Err(_) => unknown.push(format!("{} `{}`", import.module(), import.name())),
+        }
+    }
+    if unknown.is_empty() { Ok(found) } else { Err(UnknownImports(unknown).into()) }
 }
 
 /// Defines the interfaces that `component` imports, and no others.

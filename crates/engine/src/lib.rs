@@ -1,3 +1,14 @@
 //! The only place that configures Wasmtime: from bytes to code that is ready to be instantiated.
+//!
+//! [`Loader::load`] is the way in. Everything else here serves it or tells about what it loads.
 
+pub mod cache;
 pub mod detect;
+mod limits;
+mod load;
+mod settings;
+pub mod trap;
+
+pub use limits::{Limiter, MemoryExceeded, MemoryUse};
+pub use load::{Code, LoadError, Loaded, Loader, Obtained, Progress, Source};
+pub use settings::{ENGINE_VERSION, Optimize, Profile, Settings};
