@@ -69,6 +69,11 @@ impl Door {
         place.await.map_err(|_| Error::LimitReached)?.map_err(|_| Error::LimitReached)
     }
 
+    #[cfg(test)]
+    pub async fn occupy_all_places(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.places).acquire_many_owned(MAX_UNDER_WAY as u32).await.unwrap()
+    }
+
     async fn exchange(
         &self,
         target: &Target,

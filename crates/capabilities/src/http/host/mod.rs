@@ -1,7 +1,7 @@
 //! The faces of outbound HTTP that guests see, one file for each interface.
 
 pub mod experimental;
-mod experimental_wire;
+pub mod experimental_wire;
 pub mod wasi_http;
 
 use super::Door;
