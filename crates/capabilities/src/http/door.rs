@@ -4,7 +4,7 @@ use super::body::ResponseBody;
 use super::connect::Connector;
 use super::policy::{Policy, Target};
 use super::pool::{Pool, Sent};
-use super::{Body, Error, Timeouts};
+use super::{Body, Error, MAX_RESPONSE_HEAD_BYTES, Timeouts};
 use crate::Explain;
 use http::header::{
     CONNECTION, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
@@ -98,6 +98,10 @@ impl Door {
                 Sent::Response(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     return Err(Error::UpgradeRefused);
                 }
+                // The libraries bound what they buffer, which may be a little more.
+                Sent::Response(response) if head_bytes(response.headers()) > MAX_RESPONSE_HEAD_BYTES => {
+                    return Err(Error::ResponseHeadTooLarge);
+                }
                 Sent::Response(response) => {
                     let between_bytes = timeouts.between_bytes.min(MAX_TIMEOUT);
                     return Ok(response
@@ -112,6 +116,10 @@ impl Door {
             }
         }
     }
+}
+
+fn head_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 /// Removes what concerns the connection and not the request: the connection is this door's business, and a

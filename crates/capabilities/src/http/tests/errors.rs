@@ -2,6 +2,7 @@
 
 use super::server::Server;
 use super::*;
+use crate::http::MAX_RESPONSE_HEAD_BYTES;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -33,7 +34,10 @@ fn broken_answers() {
         ("HTTP/1.1 200 OK\r\nContent-Le", Error::Terminated),
         ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", Error::ResponseIncomplete),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf", Error::ResponseIncomplete),
-        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", Error::UpgradeRefused),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+            Error::UpgradeRefused,
+        ),
         (&huge, Error::ResponseHeadTooLarge),
         (&many, Error::ResponseHeadTooLarge),
     ];
@@ -41,7 +45,9 @@ fn broken_answers() {
         let got = run(async { outcome(&answering(answer, true).await, Timeouts::default()).await });
         assert_eq!(got, Err(error), "{}", &answer[..answer.len().min(60)]);
     }
-    for answer in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 999999 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nA b: c\r\n\r\n"] {
+    for answer in
+        ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 999999 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nA b: c\r\n\r\n"]
+    {
         let got = run(async { outcome(&answering(answer, true).await, Timeouts::default()).await });
         assert!(matches!(got, Err(Error::Protocol(_))), "{answer}: {got:?}");
     }
@@ -81,8 +87,8 @@ fn endless_and_zero_timeouts() {
         let endless =
             Timeouts { connect: Duration::MAX, first_byte: Duration::MAX, between_bytes: Duration::MAX };
         assert_eq!(outcome(&server, endless).await.as_deref(), Ok("ok"));
-        let none = Timeouts { connect: Duration::ZERO, ..Timeouts::default() };
-        assert_eq!(outcome(&server, none).await, Err(Error::ConnectTimeout));
+        let none = Timeouts { first_byte: Duration::ZERO, ..Timeouts::default() };
+        assert_eq!(outcome(&server, none).await, Err(Error::ReadTimeout));
     });
 }
 

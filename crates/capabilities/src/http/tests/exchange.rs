@@ -154,7 +154,8 @@ fn the_answer_may_come_before_the_request_is_complete() {
         let server = Server::http(|_| async { reply(413, &[], "too much") }).await;
         let door = door(&[&server.origin()]);
         for _ in 0..3 {
-            let response = door.send(post(&server.origin(), vec![0; 8 << 20]), Timeouts::default()).await.unwrap();
+            let response =
+                door.send(post(&server.origin(), vec![0; 8 << 20]), Timeouts::default()).await.unwrap();
             assert_eq!(response.status(), 413);
             assert_eq!(text(response).await.as_deref(), Ok("too much"));
         }

@@ -38,7 +38,8 @@ fn no_grant_no_request() {
     run(async {
         let server = Server::http(describe).await;
         let door = door(&[]);
-        for uri in [&server.origin(), "http://example.com", "https://example.com", "http://no.such.name.invalid"]
+        for uri in
+            [&server.origin(), "http://example.com", "https://example.com", "http://no.such.name.invalid"]
         {
             assert_eq!(fetch(&door, uri).await, Err(Error::Denied), "{uri}");
         }
@@ -52,8 +53,16 @@ fn wildcards_do_not_reach_private_space() {
         let server = Server::http(describe).await;
         let port = server.port;
         // The last four are spellings of 127.0.0.1 that a resolver understands.
-        let hosts =
-            ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "127.1", "2130706433", "0x7f.1", "0177.1"];
+        let hosts = [
+            "127.0.0.1",
+            "localhost",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "127.1",
+            "2130706433",
+            "0x7f.1",
+            "0177.1",
+        ];
         for grant in ["*", &format!("*://*:{port}"), "http://*:*"] {
             let door = door(&[grant]);
             for host in hosts {
@@ -116,13 +125,28 @@ fn addresses_behind_a_name() {
 #[test]
 fn spaces() {
     let table = [
-        (Space::Public, "1.1.1.1 9.255.255.255 11.0.0.0 100.63.0.1 100.128.0.1 172.15.0.1 172.32.0.1 192.167.0.1"),
+        (
+            Space::Public,
+            "1.1.1.1 9.255.255.255 11.0.0.0 100.63.0.1 100.128.0.1 172.15.0.1 172.32.0.1 192.167.0.1",
+        ),
         (Space::Public, "198.17.0.1 198.20.0.1 223.255.255.255 2606:4700::1111 2a00::1 64:ff9b::101:101"),
-        (Space::Private, "127.0.0.1 127.255.255.255 10.0.0.1 172.16.0.1 172.31.255.255 192.168.0.1 100.64.0.1"),
-        (Space::Private, "198.18.0.1 ::1 fc00::1 fdff::1 fec0::1 ::ffff:127.0.0.1 ::127.0.0.1 64:ff9b::7f00:1"),
+        (
+            Space::Private,
+            "127.0.0.1 127.255.255.255 10.0.0.1 172.16.0.1 172.31.255.255 192.168.0.1 100.64.0.1",
+        ),
+        (
+            Space::Private,
+            "198.18.0.1 ::1 fc00::1 fdff::1 fec0::1 ::ffff:127.0.0.1 ::127.0.0.1 64:ff9b::7f00:1",
+        ),
         (Space::Private, "64:ff9b:1::1 2002:7f00:1::1 2002:c0a8:101::"),
-        (Space::Special, "0.0.0.0 0.1.2.3 169.254.169.254 192.0.0.1 192.0.2.1 198.51.100.1 203.0.113.1 224.0.0.1"),
-        (Space::Special, "255.255.255.255 240.0.0.1 :: fe80::1 ff02::1 2001:db8::1 2001::1 100::1 ::ffff:0.0.0.0"),
+        (
+            Space::Special,
+            "0.0.0.0 0.1.2.3 169.254.169.254 192.0.0.1 192.0.2.1 198.51.100.1 203.0.113.1 224.0.0.1",
+        ),
+        (
+            Space::Special,
+            "255.255.255.255 240.0.0.1 :: fe80::1 ff02::1 2001:db8::1 2001::1 100::1 ::ffff:0.0.0.0",
+        ),
         (Space::Special, "::ffff:169.254.169.254 64:ff9b::a9fe:a9fe 4000::1 3fff::1 5f00::1"),
     ];
     for (space, addresses) in table {
@@ -140,8 +164,14 @@ fn targets() {
     assert_eq!(shown("https://example.com:80"), Ok("https://example.com:80".to_owned()));
     assert_eq!(shown("http://[::1]"), Ok("http://[::1]".to_owned()));
     assert_eq!(shown("http://[::1]:8080"), Ok("http://[::1]:8080".to_owned()));
-    let unusable =
-        ["/path", "example.com", "ftp://example.com", "http://u:p@example.com", "http://example.com:", "http://a:0"];
+    let unusable = [
+        "/path",
+        "example.com",
+        "ftp://example.com",
+        "http://u:p@example.com",
+        "http://example.com:",
+        "http://a:0",
+    ];
     for uri in unusable {
         assert_eq!(shown(uri), Err(Error::BadUri), "{uri}");
     }

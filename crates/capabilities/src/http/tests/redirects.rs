@@ -14,7 +14,8 @@ async fn redirecting(request: Request<hyper::body::Incoming>) -> Response<Body> 
         (Some(code), Some(target)) => reply(code, &[("location", target)], ""),
         _ => {
             let shown = ["authorization", "cookie", "content-type", "x-mine"];
-            let kept: Vec<_> = shown.into_iter().filter(|name| request.headers().contains_key(*name)).collect();
+            let kept: Vec<_> =
+                shown.into_iter().filter(|name| request.headers().contains_key(*name)).collect();
             let kept = kept.join(",");
             let described = text(describe(request).await).await.unwrap();
             reply(200, &[], format!("{described} kept={kept}"))

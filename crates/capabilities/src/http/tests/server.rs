@@ -107,11 +107,7 @@ where
     Arc::new(move |request| Box::pin(handle(request)))
 }
 
-async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    http2: bool,
-    handle: Handler,
-) {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, http2: bool, handle: Handler) {
     let service = service_fn(move |request| {
         let response = handle(request);
         async move { Ok::<_, Infallible>(response.await) }

@@ -70,7 +70,8 @@ fn certificates() {
         // The certificate is for `localhost`, not for the address.
         let server = Server::https(&trusted, &["h2"], describe).await;
         let by_address = format!("https://127.0.0.1:{}", server.port);
-        let door = Door::with_tls(&origins(&[&by_address]), &Explain::default(), Some(trusted.client_config()));
+        let door =
+            Door::with_tls(&origins(&[&by_address]), &Explain::default(), Some(trusted.client_config()));
         let result = fetch(&door, &by_address).await;
         assert!(matches!(result, Err(Error::TlsCertificate(_))), "{result:?}");
     });
