@@ -3,8 +3,10 @@
 //! One file per verb. `main` parses, dispatches, and prints the one error that ends everything.
 
 mod cache;
+mod compile;
 mod fail;
 mod grants;
+mod key;
 mod progress;
 mod run;
 
@@ -28,7 +30,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Run(Box<run::Args>),
+    Compile(compile::Args),
     Cache(cache::Args),
+    Key(key::Args),
     /// Print a completion script for a shell
     Completions {
         shell: clap_complete::Shell,
@@ -44,6 +48,8 @@ fn main() -> ExitCode {
     };
     let result = match verb {
         Verb::Run(args) => run::run(*args),
+        Verb::Compile(args) => compile::run(args),
+        Verb::Key(args) => key::run(args),
         Verb::Cache(args) => cache::run(args),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sampan", &mut std::io::stdout());

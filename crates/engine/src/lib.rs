@@ -2,13 +2,17 @@
 //!
 //! [`Loader::load`] is the way in. Everything else here serves it or tells about what it loads.
 
+pub mod artifact;
 pub mod cache;
 pub mod detect;
+pub mod keys;
 mod limits;
 mod load;
+mod native;
 mod settings;
 pub mod trap;
 
 pub use limits::{Limiter, MemoryExceeded, MemoryUse};
-pub use load::{Code, LoadError, Loaded, Loader, Obtained, Progress, Source};
+pub use load::{Code, LoadError, Loaded, Loader, Obtained, Progress, Shipping, Source};
+pub use native::{beside, host_target};
 pub use settings::{ENGINE_VERSION, Optimize, Profile, Settings};

@@ -2,11 +2,14 @@
 //! compiled once and kept.
 //!
 //! `load` reads top to bottom: identity of the file → artifact by identity → bytes and digest → artifact by
-//! digest → compile → keep.
+//! digest → signed native code that came along, else compile → keep.
 
+use crate::artifact::{self, PublicKey};
 use crate::cache::{Cache, Entry, Facts, Form, Key};
 use crate::detect::{DetectError, Kind, detect};
+use crate::native;
 use crate::settings::{ENGINE_VERSION, Settings, cpu_key};
+use ring::signature::Ed25519KeyPair;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
@@ -46,7 +49,10 @@ pub enum Code {
 /// How the code was obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obtained {
+    /// Mapped from the cache.
     Cached,
+    /// From signed native code that came with the wasm.
+    Shipped,
     Compiled,
 }
 
@@ -63,6 +69,8 @@ pub struct Loaded {
     pub code_time: Duration,
     /// The artifact could not be kept, and why: worth a warning, not a failure.
     pub not_kept: Option<std::io::Error>,
+    /// Native code that came with the wasm and was not used, and why, in sentences.
+    pub ignored: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -90,12 +98,23 @@ pub enum Progress {
     CompileEnds,
 }
 
+/// In which file native code is shipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shipping {
+    /// In the wasm itself: one file, native here and portable elsewhere.
+    Inside,
+    /// In a file of its own beside the wasm.
+    Beside,
+}
+
 /// What loading needs besides the source.
 pub struct Loader<'a> {
     pub settings: &'a Settings,
     /// `None`: nothing is looked up or kept.
     pub cache: Option<&'a Cache>,
     pub progress: &'a dyn Fn(Progress),
+    /// The keys whose native code is executed; asked only where wasm comes with some.
+    pub trusted: &'a dyn Fn() -> Vec<PublicKey>,
 }
 
 impl Loader<'_> {
@@ -122,18 +141,18 @@ impl Loader<'_> {
             (Source::Bytes { bytes, .. }, _) => bytes.clone(),
             (Source::File(_), None) => unreachable!("a file source was opened above"),
         };
-        let key = Key { digest: sha256_hex(&wasm), code_key };
+        let key = Key { digest: hex(&artifact::wasm_digest(&wasm)), code_key };
         let found = self.cache.and_then(|cache| cache.lookup(&key)).and_then(|entry| self.map(entry, begin));
         if let Some(mut loaded) = found {
             loaded.not_kept = self.remember(&file, &key).err();
             return Ok(loaded);
         }
 
-        // 3. Compile, and keep the result.
-        self.compile(source, &wasm, &key, &file, begin)
+        // 3. Signed native code that came with the wasm, else compile; keep the result.
+        self.obtain(source, &wasm, &key, &file, begin)
     }
 
-    fn compile(
+    fn obtain(
         &self,
         source: &Source,
         wasm: &[u8],
@@ -142,34 +161,83 @@ impl Loader<'_> {
         begin: Instant,
     ) -> Result<Loaded, LoadError> {
         let name = source.name();
-        let (wasm, facts) = to_binary(&name, wasm)?;
+        let (binary, facts) = to_binary(&name, wasm)?;
+        let path = match source {
+            Source::File(path) => Some(path.as_path()),
+            Source::Bytes { .. } => None,
+        };
+        let shipped = native::find(wasm, path, self.settings, self.trusted);
         let engine = self.engine(facts.form, true)?;
         let read_time = begin.elapsed();
-        let compile_begin = Instant::now();
-        (self.progress)(Progress::CompileBegins { bytes: wasm.len() });
-        let code = match facts.form {
-            Form::Module => Module::from_binary(&engine, &wasm).map(Code::Module),
-            Form::Component => Component::from_binary(&engine, &wasm).map(Code::Component),
-        };
-        (self.progress)(Progress::CompileEnds);
-        let code = code.map_err(|error| LoadError::Compile { name, message: format!("{error:#}") })?;
-        let code_time = compile_begin.elapsed();
+        let code_begin = Instant::now();
+        let (code, obtained) =
+            match shipped.payload.and_then(|payload| from_payload(&engine, facts.form, payload)) {
+                Some(code) => (code, Obtained::Shipped),
+                None => (self.compile(&engine, facts.form, &name, &binary)?, Obtained::Compiled),
+            };
+        let code_time = code_begin.elapsed();
         let kept = self.keep(key, facts, &code).and_then(|()| self.remember(file, key));
-        let (starts, obtained) = (facts.starts, Obtained::Compiled);
-        Ok(Loaded { engine, code, starts, obtained, read_time, code_time, not_kept: kept.err() })
+        Ok(Loaded {
+            engine,
+            code,
+            starts: facts.starts,
+            obtained,
+            read_time,
+            code_time,
+            not_kept: kept.err(),
+            ignored: shipped.ignored,
+        })
     }
 
-    /// Compiles for `settings` without loading: what `sampan compile` writes down.
-    pub fn precompile(&self, name: &str, wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
-        let (wasm, Facts { form, .. }) = to_binary(name, wasm)?;
-        let engine = self.engine(form, true)?;
-        (self.progress)(Progress::CompileBegins { bytes: wasm.len() });
+    fn compile(&self, engine: &Engine, form: Form, name: &str, binary: &[u8]) -> Result<Code, LoadError> {
+        (self.progress)(Progress::CompileBegins { bytes: binary.len() });
         let code = match form {
-            Form::Module => engine.precompile_module(&wasm),
-            Form::Component => engine.precompile_component(&wasm),
+            Form::Module => Module::from_binary(engine, binary).map(Code::Module),
+            Form::Component => Component::from_binary(engine, binary).map(Code::Component),
         };
         (self.progress)(Progress::CompileEnds);
         code.map_err(|error| LoadError::Compile { name: name.to_owned(), message: format!("{error:#}") })
+    }
+
+    /// Compiles for the settings' target, and signs: a file with native code inside, see [`Shipping`].
+    pub fn ship(
+        &self,
+        source: &Source,
+        shipping: Shipping,
+        key: &Ed25519KeyPair,
+    ) -> Result<Vec<u8>, LoadError> {
+        let name = source.name();
+        let wasm = match source {
+            Source::File(path) => read(path, &mut open(path)?.0)?,
+            Source::Bytes { bytes, .. } => bytes.clone(),
+        };
+        let (binary, Facts { form, .. }) = to_binary(&name, &wasm)?;
+        let engine = self.engine(form, true)?;
+        (self.progress)(Progress::CompileBegins { bytes: binary.len() });
+        let code = match form {
+            Form::Module => engine.precompile_module(&binary),
+            Form::Component => engine.precompile_component(&binary),
+        };
+        (self.progress)(Progress::CompileEnds);
+        let failed = |message| LoadError::Compile { name: name.clone(), message };
+        let payload = code.map_err(|error| failed(format!("{error:#}")))?;
+        let (profile, settings) = native::labels(self.settings);
+        let target = self.settings.target.clone().unwrap_or_else(native::host_target);
+        let native = artifact::Native {
+            target: &target,
+            profile,
+            settings,
+            engine: ENGINE_VERSION,
+            payload: &payload,
+        };
+        let shipped = match shipping {
+            Shipping::Inside => artifact::append(&binary, &native, key),
+            // Of the file as it lies, which is what loading will hash.
+            Shipping::Beside => {
+                artifact::append_to(artifact::EMPTY_MODULE, &artifact::wasm_digest(&wasm), &native, key)
+            }
+        };
+        shipped.map_err(|error| failed(error.to_string()))
     }
 
     fn engine(&self, form: Form, compiler: bool) -> Result<Engine, LoadError> {
@@ -197,7 +265,16 @@ impl Loader<'_> {
         };
         let code_time = map_begin.elapsed();
         let (starts, obtained) = (entry.facts.starts, Obtained::Cached);
-        Some(Loaded { engine, code, starts, obtained, read_time, code_time, not_kept: None })
+        Some(Loaded {
+            engine,
+            code,
+            starts,
+            obtained,
+            read_time,
+            code_time,
+            not_kept: None,
+            ignored: Vec::new(),
+        })
     }
 
     fn keep(&self, key: &Key, facts: Facts, code: &Code) -> std::io::Result<()> {
@@ -263,7 +340,16 @@ fn to_binary<'a>(name: &str, bytes: &'a [u8]) -> Result<(Cow<'a, [u8]>, Facts), 
     Ok((wasm, Facts { form, starts: matches!(kind, Kind::StartOnly(_)) }))
 }
 
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+/// Code that Wasmtime refuses (of another build, for processor features that are missing) is as if absent.
+fn from_payload(engine: &Engine, form: Form, payload: Vec<u8>) -> Option<Code> {
+    match form {
+        // SAFETY: the payload is signed by a key that the user trusts with native code.
+        Form::Module => unsafe { Module::deserialize(engine, payload) }.ok().map(Code::Module),
+        // SAFETY: as above.
+        Form::Component => unsafe { Component::deserialize(engine, payload) }.ok().map(Code::Component),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
