@@ -1,0 +1,1 @@
+//! Files as guests call them.
