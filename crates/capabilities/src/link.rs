@@ -1,8 +1,7 @@
-//! Host calls by name: what a module or component imports, and what answers it.
+//! Host calls by name: what a module imports, and what answers it.
 
 use crate::Host;
-use wasmtime::component;
-use wasmtime::{Engine, Extern, Linker, Module, Result, Store};
+use wasmtime::{Extern, Linker, Module, Result, Store};
 
 /// A guest imports something that Sampan does not answer.
 #[derive(Debug, thiserror::Error)]
@@ -26,12 +25,4 @@ pub fn resolve_module_imports(store: &mut Store<Host>, module: &Module) -> Resul
             })
         })
         .collect()
-}
-
-/// Defines the interfaces that `component` imports, and no others.
-pub fn link_component(engine: &Engine, _component: &component::Component) -> Result<component::Linker<Host>> {
-    let mut linker = component::Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-    Ok(linker)
 }

@@ -27,7 +27,9 @@ pub struct Files {
     /// directories that hold mounted files, and last the hidden ones.
     preopens: Vec<Preopen>,
     files: Vec<MountedFile>,
-    pub(crate) explain: Explain,
+    explain: Explain,
+    /// For components: see `host::preopened_descriptors`.
+    descriptors: Option<std::sync::Arc<[u32]>>,
 }
 
 /// One directory that wasmtime-wasi holds open for the guest.

@@ -2,6 +2,8 @@
 //!
 //! Every socket call of every interface asks this module first; there is no other way to a socket.
 
+pub(crate) mod host;
+
 use crate::{Explain, GrantError};
 use sampan_app::{Grants, Protocol};
 use std::net::{IpAddr, SocketAddr};

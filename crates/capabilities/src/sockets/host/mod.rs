@@ -1,0 +1,11 @@
+//! Sockets as components call them: wasmtime-wasi's, with the few calls replaced in which our answer is more
+//! than the yes or no of its address check.
+//!
+//! Replaced are: binding (a guest's port is another one on the host), reading the local address (the way
+//! back), and looking up names. Connecting, listening, sending and receiving are wasmtime-wasi's own and
+//! pass its address check, which [`super::Sockets`] answers. If a replacement were missing, the check would
+//! refuse the unmapped address, and looking up names is not enabled there: nothing more would be allowed.
+
+mod lookup;
+pub(crate) mod wasi_p2;
+pub(crate) mod wasi_p3;
