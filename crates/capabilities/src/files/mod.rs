@@ -44,8 +44,8 @@ struct Preopen {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// The name `.` for preview 1, whose C library resolves relative paths against it; components learn
-    /// their working directory by a call.
+    /// The name `.`, against which the C library resolves relative paths. (Components can also ask for their
+    /// working directory by a call, but not every C library does.)
     WorkingDirectory,
     /// A mounted directory.
     Mounted,
@@ -103,9 +103,9 @@ impl Files {
         Ok(files)
     }
 
-    /// The names of the preopens that a *module* (preview 1, preview 0) may see, in order: descriptor
-    /// `3 + index` is preopen `index`. wasmtime-wasi holds more preopens than these; the rest are hidden
-    /// and must not be reachable by any descriptor number of the guest.
+    /// The names of the preopens that the guest may see, in order: in preview 1, descriptor `3 + index` is
+    /// preopen `index`. wasmtime-wasi holds more preopens than these; the rest are hidden and must not be
+    /// reachable by any descriptor of the guest.
     pub fn shown(&self) -> impl ExactSizeIterator<Item = &str> {
         let shown = self.preopens.iter().take_while(|one| one.kind != Kind::Hidden).count();
         self.preopens[..shown].iter().map(|one| one.name.as_str())
@@ -127,11 +127,6 @@ impl Files {
     /// Whether any file is mounted, so that [`Files::intercept`] can find something.
     pub fn has_mounted_files(&self) -> bool {
         !self.files.is_empty()
-    }
-
-    /// Whether a *component* may see the preopen: its directory listing call returns all of them.
-    pub(crate) fn shown_to_components(&self, preopen: usize) -> bool {
-        self.preopens.get(preopen).is_some_and(|one| matches!(one.kind, Kind::Mounted | Kind::Synthetic))
     }
 
     fn preopen(

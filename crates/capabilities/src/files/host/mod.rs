@@ -20,16 +20,12 @@ enum Place {
     MountedFile { directory: Resource<Descriptor>, name: String },
 }
 
-/// Every preopen of the guest with its name, as new descriptors, without those that no component may see.
+/// Every preopen of the guest with its name, as new descriptors, without the hidden ones.
 fn list_preopens(host: &mut Host) -> Result<Vec<(Resource<Descriptor>, String)>> {
-    let all = host.filesystem().get_directories()?;
-    let mut shown = Vec::with_capacity(all.len());
-    for (index, (directory, name)) in all.into_iter().enumerate() {
-        if host.files.shown_to_components(index) {
-            shown.push((directory, name));
-        } else {
-            host.ctx().table.delete(directory)?;
-        }
+    let mut shown = host.filesystem().get_directories()?;
+    let hidden = shown.split_off(host.files.shown().len());
+    for (directory, _) in hidden {
+        host.ctx().table.delete(directory)?;
     }
     Ok(shown)
 }
