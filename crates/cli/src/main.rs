@@ -1,2 +1,79 @@
-//! x
-fn main() {}
+//! `sampan`: server-side WebAssembly as a command.
+//!
+//! One file per verb. `main` parses, dispatches, and prints the one error that ends everything.
+
+mod cache;
+mod compile;
+mod fail;
+mod grants;
+mod key;
+mod progress;
+mod run;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Runs WebAssembly on the server; a guest may touch only what it is granted.
+#[derive(Parser)]
+#[command(
+    name = "sampan",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Run(Box<run::Args>),
+    Compile(compile::Args),
+    Cache(cache::Args),
+    Key(key::Args),
+    /// Print a completion script for a shell
+    Completions {
+        shell: clap_complete::Shell,
+    },
+    /// Print the version of Sampan and of its engine
+    Version,
+}
+
+fn main() -> ExitCode {
+    let verb = match parse() {
+        Ok(verb) => verb,
+        Err(code) => return code,
+    };
+    let result = match verb {
+        Verb::Run(args) => run::run(*args),
+        Verb::Compile(args) => compile::run(args),
+        Verb::Key(args) => key::run(args),
+        Verb::Cache(args) => cache::run(args),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "sampan", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Version => {
+            println!("sampan {} ({})", env!("CARGO_PKG_VERSION"), sampan_engine::ENGINE_VERSION);
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|fail| fail.print())
+}
+
+/// Parses the command line. `run` answers wrong flags with 125, as `docker run` does.
+fn parse() -> Result<Verb, ExitCode> {
+    let matches = Cli::command().try_get_matches();
+    matches.and_then(|matches| Cli::from_arg_matches(&matches)).map(|cli| cli.verb).map_err(|error| {
+        // Nobody is left to tell if the stream is closed.
+        let _ = error.print();
+        let is_run = std::env::args_os().nth(1).is_some_and(|verb| verb == "run");
+        match (error.use_stderr(), is_run) {
+            (false, _) => ExitCode::SUCCESS,
+            (true, true) => ExitCode::from(sampan_runtime::exit_code::CANNOT_START),
+            (true, false) => ExitCode::from(sampan_runtime::exit_code::ERROR),
+        }
+    })
+}

@@ -1,3 +1,19 @@
 //! The only place that configures Wasmtime: from bytes to code that is ready to be instantiated.
+//!
+//! [`Loader::load`] is the way in. Everything else here serves it or tells about what it loads.
 
+pub mod artifact;
+pub mod cache;
 pub mod detect;
+pub mod inspect;
+pub mod keys;
+mod limits;
+mod load;
+mod native;
+mod settings;
+pub mod trap;
+
+pub use limits::{Limiter, MemoryExceeded, MemoryUse};
+pub use load::{Code, LoadError, Loaded, Loader, Obtained, Progress, Shipping, Source};
+pub use native::{beside, host_target};
+pub use settings::{ENGINE_VERSION, Optimize, Profile, Settings};

@@ -76,6 +76,15 @@ pub fn crate_examples(name: &str, version: &str, target: &str, flags: &[&str]) -
     .map(|folder| folder.join("bin"))
 }
 
+/// The source of a crate, as it is in Cargo's registry.
+#[track_caller]
+pub fn crate_source(name: &str, version: &str) -> Option<PathBuf> {
+    kept("source", name, version, |folder| {
+        copy_folder(&fetch_crate(name, version, folder)?, &folder.join("source"))
+    })
+    .map(|folder| folder.join("source"))
+}
+
 /// Fills a folder once: `fill` works in a temporary one, which is renamed when it is complete.
 #[track_caller]
 fn kept(

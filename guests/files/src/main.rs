@@ -33,9 +33,7 @@ fn run(step: &[&str]) -> Result<String> {
         ["append", path, text] => done(append(path, text)),
         ["create-new", path] => done(File::create_new(path).map(drop)),
         ["patch", path, offset, text] => done(patch(path, number(offset)?, text)),
-        ["truncate", path, size] => {
-            done(OpenOptions::new().write(true).open(path)?.set_len(number(size)?))
-        }
+        ["truncate", path, size] => done(OpenOptions::new().write(true).open(path)?.set_len(number(size)?)),
         ["sync", path] => done(OpenOptions::new().write(true).open(path)?.sync_all()),
         ["ls", path] => list(path),
         ["mkdir", path] => done(fs::create_dir(path)),

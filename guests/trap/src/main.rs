@@ -41,7 +41,7 @@ fn missing_function() {
     function();
 }
 
-/// Uses the engine's stack, not the one in linear memory, as long as nothing in the frame has an address.
+/// Built without optimisation, it uses up the stack in linear memory; wat/recursion.wat the engine's own.
 #[inline(never)]
 fn recursion(depth: u64) -> u64 {
     if black_box(depth) == u64::MAX { 0 } else { recursion(depth + 1).wrapping_add(depth) }

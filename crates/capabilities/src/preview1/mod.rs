@@ -1,15 +1,94 @@
-//! Preview 1 at the edge: the guest's descriptors are ours, files and clocks are wasmtime-wasi's.
+//! Preview 1 at the edge, and preview 0: the guest's descriptors are ours, so that files and sockets are
+//! in one table; files, clocks and random numbers are wasmtime-wasi's.
 
+mod calls;
+mod delegate;
+mod descriptors;
+mod errno;
+pub(crate) mod memory;
+mod poll;
+mod preview0;
+mod wire;
+
+use crate::Host;
 use crate::files::Files;
+use crate::sockets::{Poller, Socket, Waiter};
+use descriptors::{Descriptor, Descriptors};
+pub use errno::Errno;
+pub(crate) use poll::poll_epoll;
+use poll::poll_oneoff;
+use wasmtime::{Func, FuncType, Store};
 use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::p1::types::Fd;
+use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1;
+use wiggle::GuestMemory;
+
+/// The module names of the two generations.
+const PREVIEW1: &str = "wasi_snapshot_preview1";
+const PREVIEW0: &str = "wasi_unstable";
 
 /// Preview 1's state of one guest.
 pub struct Preview1 {
     pub(crate) wasi: WasiP1Ctx,
+    /// Made at the first call: a component never needs them.
+    descriptors: Option<Descriptors>,
+    waiter: Waiter,
+    /// For `poll_oneoff` and `epoll_oneoff`.
+    level: Option<Poller>,
+    edge: Option<Poller>,
 }
 
 impl Preview1 {
     pub fn new(wasi: WasiP1Ctx, _files: &Files) -> Self {
-        Preview1 { wasi }
+        Preview1 { wasi, descriptors: None, waiter: Waiter::default(), level: None, edge: None }
     }
+
+    fn descriptors(&mut self) -> &mut Descriptors {
+        let wasi = &mut self.wasi;
+        self.descriptors.get_or_insert_with(|| {
+            // Standard streams, then the preopened folders, without gaps.
+            let mut count = 3;
+            while wasi.fd_prestat_get(&mut GuestMemory::Unshared(&mut []), Fd::from(count)).is_ok() {
+                count += 1;
+            }
+            Descriptors::new(count)
+        })
+    }
+
+    /// wasmtime-wasi's number for a descriptor of the guest; `otherwise` where that is a socket.
+    fn wasi_descriptor(&mut self, fd: u32, otherwise: Errno) -> Result<u32, Errno> {
+        match self.descriptors().get(fd)? {
+            Descriptor::Wasi(inner) => Ok(*inner),
+            Descriptor::Socket(_) => Err(otherwise),
+        }
+    }
+
+    /// A socket of the guest, and what its calls wait with.
+    pub(crate) fn socket(&mut self, fd: u32) -> Result<(&mut Socket, &mut Waiter), Errno> {
+        self.descriptors();
+        let Some(descriptors) = &mut self.descriptors else { return Err(Errno::BADF) };
+        match descriptors.get_mut(fd)? {
+            Descriptor::Socket(socket) => Ok((socket, &mut self.waiter)),
+            Descriptor::Wasi(_) => Err(Errno::NOTSOCK),
+        }
+    }
+
+    pub(crate) fn insert_socket(&mut self, socket: Socket) -> Result<u32, Errno> {
+        self.descriptors().insert(Descriptor::Socket(Box::new(socket)))
+    }
+}
+
+/// The host function for an import of preview 1 or 0, if there is one of that name and type.
+pub(crate) fn function(store: &mut Store<Host>, module: &str, name: &str, ty: &FuncType) -> Option<Func> {
+    let func = match module {
+        PREVIEW1 => calls::function(store, name)
+            .or_else(|| delegate::function(store, name))
+            .or_else(|| crate::sockets::host::preview1::function(store, name, ty.params().len())),
+        PREVIEW0 => preview0::function(store, name)
+            .or_else(|| calls::function(store, name))
+            .or_else(|| delegate::function(store, name))
+            .or_else(|| crate::sockets::host::preview1::standard(store, name)),
+        _ => None,
+    }?;
+    func.ty(&*store).matches(ty).then_some(func)
 }

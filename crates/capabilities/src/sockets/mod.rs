@@ -4,16 +4,26 @@
 
 mod bounded;
 pub(crate) mod host;
+<<<<<<< HEAD
+=======
+mod options;
+mod poller;
+>>>>>>> main
 mod ports;
+mod socket;
+mod transfer;
 
 use crate::{Explain, GrantError};
 use bounded::Bounded;
+pub(crate) use poller::{Happened, Poller, Trigger, Waiter, Wanted};
 use ports::Ports;
 use sampan_app::{Grants, HostPattern, NetRule, Protocol};
+pub(crate) use socket::Socket;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
+pub(crate) use transfer::{ReceiveFlags, Received};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
@@ -105,6 +115,20 @@ impl Sockets {
     /// Whether anything at all is granted for the protocol.
     pub fn any(&self, protocol: Protocol) -> bool {
         !self.rules(protocol).1.is_empty() || self.policy.ports.any(protocol)
+    }
+
+    /// Whether the guest may have a socket at all; a refusal is explained.
+    pub fn may_open(&self, protocol: Protocol) -> bool {
+        let any = self.any(protocol);
+        if !any {
+            let name = protocol_name(protocol);
+            let suffix = if protocol == Protocol::Udp { "/udp" } else { "" };
+            self.policy.explain.refused(
+                &format!("open a {} socket", name.to_ascii_uppercase()),
+                &format!("--allow-{name} HOST:PORT or -p HOST:GUEST{suffix}"),
+            );
+        }
+        any
     }
 
     /// Whether the guest may connect (TCP) or send (UDP) to this address: an address rule allows it, or a

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Sockets as components call them: wasmtime-wasi's, with the few calls replaced in which our answer is more
 //! than the yes or no of its address check.
 //!
@@ -9,3 +10,12 @@
 mod lookup;
 pub(crate) mod wasi_p2;
 pub(crate) mod wasi_p3;
+=======
+//! Sockets as guests see them: one file per interface.
+
+pub(crate) mod preview1;
+mod preview1_lookup;
+pub(crate) mod wire;
+#[cfg(test)]
+mod wire_tests;
+>>>>>>> main

@@ -1,0 +1,35 @@
+# The commands of this project. `make` alone lists them.
+
+CARGO_DENY_VERSION := 0.20.2
+
+.PHONY: help demo test check fuzz bench install
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: ## build Sampan and serve a page from a WebAssembly program
+	@scripts/demo.sh
+
+test: ## install what the tests need, build the guests, run every test
+	scripts/install-test-needs.sh
+	cargo xtask guests
+	cargo test --workspace
+	cargo xtask fuzz 5
+
+check: ## formatting, lints, the tree's own rules, licences and sources of dependencies
+	cargo fmt --all --check
+	cd guests && cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo xtask tidy
+	@command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --version $(CARGO_DENY_VERSION)
+	cargo deny check bans licenses sources
+
+fuzz: ## fuzz each decoder for ten minutes
+	cargo xtask fuzz 600
+
+bench: ## compare with a peer, side by side (needs wasmtime-cli 48)
+	cargo build --package sampan-cli
+	cargo xtask bench
+
+install: ## build with full optimisation and install into Cargo's bin folder, or into PREFIX/bin
+	cargo install --path crates/cli --locked $(if $(PREFIX),--root $(PREFIX))

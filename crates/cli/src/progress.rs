@@ -1,0 +1,58 @@
+//! Tells a person at a terminal that a large program is being compiled, if it takes longer than a moment.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use sampan_engine::Progress;
+use std::cell::RefCell;
+use std::io::IsTerminal;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Compilations shorter than this pass without a word.
+const QUIET: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(100);
+
+/// Shows the progress of compiling `name`. Nothing is shown where standard error is not a terminal.
+pub struct CompileProgress {
+    name: String,
+    running: RefCell<Option<(Sender<()>, JoinHandle<()>)>>,
+}
+
+impl CompileProgress {
+    pub fn new(name: &str) -> Self {
+        CompileProgress { name: name.to_owned(), running: RefCell::new(None) }
+    }
+
+    pub fn observe(&self, progress: Progress) {
+        match progress {
+            Progress::CompileBegins { bytes } if std::io::stderr().is_terminal() => {
+                let (done, is_done) = channel();
+                let message = format!("{} ({:.1} MiB)", self.name, bytes as f64 / f64::from(1 << 20));
+                let show = move || {
+                    if is_done.recv_timeout(QUIET) != Err(RecvTimeoutError::Timeout) {
+                        return;
+                    }
+                    let bar = ProgressBar::new_spinner().with_message(message);
+                    if let Ok(style) =
+                        ProgressStyle::with_template("{spinner} compiling {msg}, once: {elapsed}")
+                    {
+                        bar.set_style(style);
+                    }
+                    while is_done.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                        bar.tick();
+                    }
+                    bar.finish_and_clear();
+                };
+                *self.running.borrow_mut() = Some((done, std::thread::spawn(show)));
+            }
+            Progress::CompileBegins { .. } => {}
+            Progress::CompileEnds => {
+                if let Some((done, shown)) = self.running.borrow_mut().take() {
+                    drop(done);
+                    // A failed display is no failure of the program.
+                    let _ = shown.join();
+                }
+            }
+        }
+    }
+}
