@@ -14,9 +14,5 @@ pub mod sockets;
 
 pub use explain::Explain;
 pub use host::{GrantError, Host};
-<<<<<<< HEAD
-pub use link::{UnknownImport, resolve_module_imports};
-pub use link_component::{UnknownInterfaces, link_component};
-=======
-pub use link::{UnknownImports, link_component, resolve_module_imports};
->>>>>>> main
+pub use link::{UnknownImports, resolve_module_imports};
+pub use link_component::link_component;

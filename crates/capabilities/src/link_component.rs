@@ -4,7 +4,8 @@
 //! program takes to run. Most interfaces are wasmtime-wasi's as they are; in those where our policy says
 //! more than its hooks can, single calls are replaced afterwards.
 
-use crate::{Host, files, sockets};
+use crate::link::UnknownImports;
+use crate::{Host, files, http, sockets};
 use wasmtime::component::{Component, HasData, Linker, ResourceTable, types::ComponentItem};
 use wasmtime::{Engine, Result};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
@@ -19,21 +20,11 @@ use wasmtime_wasi::{WasiView as _, p2, p3};
 pub(crate) const WASI_0_2: &str = "0.2.12";
 pub(crate) const WASI_0_3: &str = "0.3.0";
 
-/// A component imports something that Sampan does not provide.
-#[derive(Debug, thiserror::Error)]
-#[error("the component imports {}, which Sampan does not provide", list(.imports))]
-pub struct UnknownInterfaces {
-    /// Every one of them, as the component names it.
-    pub imports: Vec<String>,
-    /// What the user can do next.
-    pub help: String,
-}
-
 /// Defines the interfaces that `component` imports, and no others.
 ///
 /// # Errors
 ///
-/// [`UnknownInterfaces`], with all of them at once.
+/// [`UnknownImports`], with all of them at once.
 pub fn link_component(engine: &Engine, component: &Component) -> Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     let mut unknown = Vec::new();
@@ -47,23 +38,30 @@ pub fn link_component(engine: &Engine, component: &Component) -> Result<Linker<H
             unknown.push(name.to_owned());
             continue;
         };
-        if defined.contains(&(interface, track)) {
-            continue; // The same interface in two patch versions: one definition serves both.
+        let together = defined_together(interface, track);
+        if defined.contains(&(together, track)) {
+            continue;
         }
-        defined.push((interface, track));
+        defined.push((together, track));
         let known = match track {
-            Track::Wasi02 => define_0_2(&mut linker, interface)?,
-            Track::Wasi03 => define_0_3(&mut linker, interface)?,
+            Track::Wasi02 => define_0_2(&mut linker, together)?,
+            Track::Wasi03 => define_0_3(&mut linker, together)?,
         };
         if !known {
             unknown.push(name.to_owned());
         }
     }
-    if unknown.is_empty() {
-        return Ok(linker);
+    if unknown.is_empty() { Ok(linker) } else { Err(UnknownImports(unknown).into()) }
+}
+
+/// The name under which an interface is defined: its own, so that two patch versions of it are defined once,
+/// or that of the package whose interfaces have one definition.
+fn defined_together(interface: &str, track: Track) -> &str {
+    match (track, interface) {
+        (Track::Wasi02, "wasi:http/types" | "wasi:http/outgoing-handler") => "wasi:http",
+        (Track::Wasi03, "wasi:http/types" | "wasi:http/client") => "wasi:http",
+        _ => interface,
     }
-    let help = help_for(&unknown);
-    Err(UnknownInterfaces { imports: unknown, help }.into())
 }
 
 /// Whether nothing has to be provided: a type other than a resource is the same everywhere.
@@ -162,6 +160,7 @@ fn define_0_2(l: &mut Linker<Host>, interface: &str) -> Result<bool> {
             replacing(l, sockets::host::wasi_p2::replace_udp)?;
         }
         "wasi:sockets/ip-name-lookup" => sockets::host::wasi_p2::define_lookup(l)?,
+        "wasi:http" => http::host::wasi_http::add_to_linker(l)?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -200,6 +199,7 @@ fn define_0_3(l: &mut Linker<Host>, interface: &str) -> Result<bool> {
             replacing(l, sockets::host::wasi_p3::replace_types)?;
         }
         "wasi:sockets/ip-name-lookup" => sockets::host::wasi_p3::define_lookup(l)?,
+        "wasi:http" => http::host::wasi_http::add_p3_to_linker(l)?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -216,36 +216,4 @@ fn replacing(l: &mut Linker<Host>, replace: fn(&mut Linker<Host>) -> Result<()>)
     let done = replace(l);
     l.allow_shadowing(false);
     done
-}
-
-fn help_for(unknown: &[String]) -> String {
-    let prerelease = |track: &str| {
-        unknown.iter().any(|name| {
-            name.split_once('@')
-                .is_some_and(|(_, version)| version.starts_with(track) && version.split_once('-').is_some())
-        })
-    };
-    for track in ["0.2", "0.3"] {
-        if prerelease(track) {
-            return format!(
-                "it was built for a pre-release of WASI {track}, which had other functions; rebuild it with a \
-                 current toolchain, for example: cargo build --target wasm32-wasip2"
-            );
-        }
-    }
-    if unknown.iter().any(|name| name.starts_with("wasi:")) {
-        return "it was built for a newer or another WASI than 0.2 and 0.3; rebuild it for one of these"
-            .to_owned();
-    }
-    "it was written for another host; `sampan inspect` lists what it imports".to_owned()
-}
-
-/// "`a`, `b` and `c`".
-fn list(names: &[String]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    match quoted.as_slice() {
-        [] => String::new(),
-        [one] => one.clone(),
-        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
-    }
 }

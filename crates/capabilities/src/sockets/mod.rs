@@ -4,11 +4,8 @@
 
 mod bounded;
 pub(crate) mod host;
-<<<<<<< HEAD
-=======
 mod options;
 mod poller;
->>>>>>> main
 mod ports;
 mod socket;
 mod transfer;
