@@ -2,7 +2,7 @@
 
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test check fuzz install
+.PHONY: help demo test check fuzz bench install
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -26,6 +26,10 @@ check: ## formatting, lints, the tree's own rules, licences and sources of depen
 
 fuzz: ## fuzz each decoder for ten minutes
 	cargo xtask fuzz 600
+
+bench: ## compare with a peer, side by side (needs wasmtime-cli 48)
+	cargo build --package sampan-cli
+	cargo xtask bench
 
 install: ## build with full optimisation and install into Cargo's bin folder, or into PREFIX/bin
 	cargo install --path crates/cli --locked $(if $(PREFIX),--root $(PREFIX))

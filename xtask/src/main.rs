@@ -1,5 +1,8 @@
-//! `cargo xtask`: the project's own tools. `guests` builds the test programs; `tidy` checks the tree.
+//! `cargo xtask`: the project's own tools. `guests` builds the test programs, `fuzz` runs the fuzz targets,
+//! `tidy` checks the tree, `bench` compares with a peer.
 
+mod bench;
+mod fuzz;
 mod guests;
 mod paths;
 mod tidy;
@@ -10,14 +13,19 @@ use std::process::ExitCode;
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const USAGE: &str = "\
-cargo xtask guests [NAME...]   build the programs in guests/ (all, or those named)
-cargo xtask tidy               check what clippy and rustfmt cannot";
+cargo xtask guests [NAME...]           build the programs in guests/ (all, or those named)
+cargo xtask fuzz SECONDS [TARGET...]   feed each decoder in fuzz/ with random input for so long
+cargo xtask tidy                       check what clippy and rustfmt cannot
+cargo xtask bench [SAMPAN]             compare with a peer; SAMPAN is the binary, by default this build's";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.split_first() {
         Some((verb, names)) if verb == "guests" => guests::build(names),
+        Some((verb, [seconds, targets @ ..])) if verb == "fuzz" => fuzz::run(seconds, targets),
         Some((verb, [])) if verb == "tidy" => tidy::check(),
+        Some((verb, [])) if verb == "bench" => bench::run(None),
+        Some((verb, [sampan])) if verb == "bench" => bench::run(Some(sampan)),
         _ => Err(USAGE.into()),
     };
     match result {

@@ -8,21 +8,20 @@ use sampan_engine::cache::Cache;
 use sampan_engine::{Loaded, Loader, Obtained, Optimize, Profile, Settings, Source};
 use sampan_runtime::command::{self, Options};
 use sampan_runtime::{Outcome, exit_code, standard_streams};
+use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Run a WebAssembly program: a module or component, binary or text, a file or `-` for standard input
+/// Run a WebAssembly program, module or component
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// The program: FILE.wasm, FILE.wat, or - for standard input
-    source: PathBuf,
-
-    /// Arguments for the program
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    args: Vec<String>,
+    /// The program (FILE.wasm, FILE.wat, or - for standard input) and its arguments
+    // One list, so that a flag behind the program is the program's, also where Sampan has one of that name.
+    #[arg(value_names = ["SOURCE", "ARGS"], required = true, trailing_var_arg = true)]
+    command: Vec<OsString>,
 
     #[command(flatten)]
     grants: GrantArgs,
@@ -65,6 +64,7 @@ struct LimitArgs {
 }
 
 #[derive(clap::Args)]
+#[command(next_help_heading = "Running")]
 struct OptionArgs {
     /// Working directory of the guest, inside a mount
     #[arg(short, long, value_name = "GUEST")]
@@ -119,9 +119,10 @@ pub fn parse_optimize(text: &str) -> Result<Optimize, String> {
 
 pub fn run(args: Args) -> Result<ExitCode, Fail> {
     // 1. What was asked for.
-    let program = program(&args)?;
+    let (path, guest_args) = command(&args)?;
+    let program = program(&args, path, guest_args)?;
     let settings = settings(&args)?;
-    let source = source(&args.source)?;
+    let source = source(path)?;
 
     // 2. Code: mapped from the cache, or compiled once.
     let loaded = load(&source, &settings, args.options.no_cache)?;
@@ -137,14 +138,27 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
     finish(outcome)
 }
 
-fn program(args: &Args) -> Result<Program, Fail> {
+/// Where the program is, and its arguments.
+fn command(args: &Args) -> Result<(&Path, Vec<String>), Fail> {
+    let (source, rest) = args.command.split_first().expect("the list is required");
+    let text = |arg: &OsString| {
+        arg.clone().into_string().map_err(|arg| {
+            Fail::new(format!("the argument `{}` is not UTF-8", arg.display()))
+                .help("WASI passes text only")
+                .code(exit_code::CANNOT_START)
+        })
+    };
+    Ok((Path::new(source), rest.iter().map(text).collect::<Result<_, _>>()?))
+}
+
+fn program(args: &Args, source: &Path, guest_args: Vec<String>) -> Result<Program, Fail> {
     let entry = match &args.options.invoke {
-        Some(function) => Entry::Invoke { function: function.clone(), args: args.args.clone() },
+        Some(function) => Entry::Invoke { function: function.clone(), args: guest_args.clone() },
         None => Entry::Command,
     };
-    let name = args.options.argv0.clone().unwrap_or_else(|| program_name(&args.source));
+    let name = args.options.argv0.clone().unwrap_or_else(|| program_name(source));
     // What an invoked function takes is not what the program would read as its arguments.
-    let rest = if args.options.invoke.is_some() { Vec::new() } else { args.args.clone() };
+    let rest = if args.options.invoke.is_some() { Vec::new() } else { guest_args };
     Ok(Program {
         args: std::iter::once(name).chain(rest).collect(),
         grants: args.grants.resolve()?,

@@ -24,6 +24,10 @@ const DEFAULT_MAX_BYTES: u64 = 2 << 30;
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 /// The time of last use is written at most this often, so that a warm start writes nothing.
 const TOUCH_AFTER: Duration = Duration::from_secs(3600);
+/// A temporary file of this age belongs to a process that was killed.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
+/// An index entry only saves hashing a file: after this it is made anew.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Metadata is one short line.
 const MAX_META_BYTES: u64 = 200;
 
@@ -131,7 +135,10 @@ impl Cache {
             Facts { form: Form::Component, .. } => "component",
         };
         write_atomically(&path.with_extension("meta"), format!("1 {kind} {}", code.len()).as_bytes())?;
-        self.shrink(self.max_bytes, Some(&path))
+        self.shrink(self.max_bytes, Some(&path))?;
+        sweep(&self.root.join("code"), |name| name.starts_with('.'), ABANDONED_AFTER);
+        sweep(&self.root.join("index"), |_| true, FORGOTTEN_AFTER);
+        Ok(())
     }
 
     /// All artifacts, the most recently used first.
@@ -274,6 +281,17 @@ fn read_trusted(path: &Path) -> Option<String> {
     let mut text = String::new();
     open_trusted(path)?.take(MAX_META_BYTES).read_to_string(&mut text).ok()?;
     Some(text)
+}
+
+/// Removes old files of a folder. What cannot be removed now is met again next time.
+fn sweep(folder: &Path, which: impl Fn(&str) -> bool, older_than: Duration) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed());
+        let old = matches!(age, Ok(Ok(age)) if age > older_than);
+        if old && which(&entry.file_name().to_string_lossy()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Writes a file so that a reader, also after a crash, sees all of it or none.

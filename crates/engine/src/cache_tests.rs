@@ -109,3 +109,18 @@ fn the_least_recently_used_goes_first() {
     cache.insert(&key("dd"), MODULE, &[0; 100]).unwrap();
     assert!(cache.lookup(&key("dd")).is_some());
 }
+
+#[test]
+fn what_a_killed_process_left_is_removed_in_time() {
+    let (_dir, cache) = cache(1000);
+    cache.insert(&key("aa"), MODULE, b"code").unwrap();
+    let (old, new) = (cache.root.join("code/.tmpOld"), cache.root.join("code/.tmpNew"));
+    for path in [&old, &new] {
+        fs::write(path, "half").unwrap();
+    }
+    let long_ago = SystemTime::now() - 2 * ABANDONED_AFTER;
+    File::options().write(true).open(&old).unwrap().set_modified(long_ago).unwrap();
+    cache.insert(&key("bb"), MODULE, b"code").unwrap();
+    assert!(!old.exists() && new.exists());
+    assert_eq!(cache.list().unwrap().len(), 2);
+}

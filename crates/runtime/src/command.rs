@@ -27,6 +27,7 @@ pub struct Options {
 /// Runs a guest until it ends. Time limits and signals end the whole process.
 pub fn run(loaded: Loaded, program: &Program, options: Options) -> Outcome {
     // 1. What host calls wait on: one thread, the guest's own.
+    raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -40,6 +41,17 @@ pub fn run(loaded: Loaded, program: &Program, options: Options) -> Outcome {
     // A blocked read of standard input must not hold up the exit.
     runtime.shutdown_background();
     outcome
+}
+
+/// Many systems start processes with 1024 descriptors and let them have more: a server needs more.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        // If it may not be raised, the guest meets the limit that there is.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
 }
 
 async fn run_inside(loaded: Loaded, program: &Program, options: Options) -> Outcome {

@@ -1,0 +1,159 @@
+//! The door: every outbound request of a guest passes [`Door::send`].
+
+use super::body::ResponseBody;
+use super::connect::Connector;
+use super::policy::{Policy, Target};
+use super::pool::{Pool, Sent};
+use super::{Body, Error, MAX_RESPONSE_HEAD_BYTES, Timeouts};
+use crate::Explain;
+use http::header::{
+    CONNECTION, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use rustls::ClientConfig;
+use sampan_app::Origin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// Requests of one door whose response was not read to its end.
+const MAX_UNDER_WAY: usize = 1024;
+/// Kept connections that may turn out dead before a new one is made.
+const MAX_STALE: usize = 3;
+/// Timers take no more; a guest may ask for the age of the universe.
+const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Grants, and the connections made under them. Shared by whatever has the same grants, usually one guest.
+pub struct Door {
+    policy: Policy,
+    connector: Connector,
+    pool: Arc<Pool>,
+    places: Arc<Semaphore>,
+}
+
+impl Door {
+    pub fn new(origins: &[Origin], explain: &Explain) -> Self {
+        Door::with_tls(origins, explain, None)
+    }
+
+    /// A door that trusts other certificates than this machine's.
+    pub fn with_tls(origins: &[Origin], explain: &Explain, tls: Option<Arc<ClientConfig>>) -> Self {
+        Door {
+            policy: Policy::new(origins, explain),
+            connector: Connector::new(tls),
+            pool: Arc::default(),
+            places: Arc::new(Semaphore::new(MAX_UNDER_WAY)),
+        }
+    }
+
+    /// Sends one request, whose URI is absolute, and returns when the response's headers have come. Follows
+    /// no redirect. Dropping the future, or later the body, cancels the request.
+    pub async fn send(&self, request: Request<Body>, timeouts: Timeouts) -> Result<Response<Body>, Error> {
+        // 1. Where to, and may the guest go there? Before anything that the network could notice.
+        let target = Target::of(request.uri())?;
+        self.policy.check(&target)?;
+        let request = tidy(request)?;
+
+        // 2. A place among the guest's requests under way.
+        let deadline = Instant::now() + timeouts.connect.min(MAX_TIMEOUT);
+        let place = self.place(deadline).await?;
+
+        // 3. Over the network, on a connection of this door.
+        self.exchange(&target, request, timeouts, deadline, place).await
+    }
+
+    async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Error> {
+        let place = timeout_at(deadline, Arc::clone(&self.places).acquire_owned());
+        place.await.map_err(|_| Error::LimitReached)?.map_err(|_| Error::LimitReached)
+    }
+
+    #[cfg(test)]
+    pub async fn occupy_all_places(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.places).acquire_many_owned(MAX_UNDER_WAY as u32).await.unwrap()
+    }
+
+    async fn exchange(
+        &self,
+        target: &Target,
+        mut request: Request<Body>,
+        timeouts: Timeouts,
+        deadline: Instant,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Response<Body>, Error> {
+        let mut stale = 0;
+        loop {
+            let kept = if stale < MAX_STALE { self.pool.take(target) } else { None };
+            let reused = kept.is_some();
+            let mut lease = match kept {
+                Some(lease) => lease,
+                None => {
+                    let sender = self.connector.connect(&self.policy, target, deadline).await?;
+                    self.pool.lease(target, sender)
+                }
+            };
+            let sent = timeout(timeouts.first_byte.min(MAX_TIMEOUT), lease.send(request)).await;
+            match sent.map_err(|_| Error::ReadTimeout)? {
+                Sent::Response(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Err(Error::UpgradeRefused);
+                }
+                // The libraries bound what they buffer, which may be a little more.
+                Sent::Response(response) if head_bytes(response.headers()) > MAX_RESPONSE_HEAD_BYTES => {
+                    return Err(Error::ResponseHeadTooLarge);
+                }
+                Sent::Response(response) => {
+                    let between_bytes = timeouts.between_bytes.min(MAX_TIMEOUT);
+                    return Ok(response
+                        .map(|body| ResponseBody::new(body, between_bytes, lease, place).boxed_unsync()));
+                }
+                // The server closed the connection while it was unused: that is no news about this request.
+                Sent::Unsent(back, _) if reused => {
+                    request = back;
+                    stale += 1;
+                }
+                Sent::Unsent(_, error) | Sent::Failed(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn head_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+/// Removes what concerns the connection and not the request: the connection is this door's business, and a
+/// `Host` header that differs from the granted origin would reach another site of the same server.
+fn tidy(mut request: Request<Body>) -> Result<Request<Body>, Error> {
+    // CONNECT would turn the server into a tunnel to anywhere.
+    if request.method() == Method::CONNECT {
+        return Err(Error::BadMethod);
+    }
+    let headers = request.headers_mut();
+    remove_named_by_connection(headers);
+    let keep_alive = HeaderName::from_static("keep-alive");
+    let proxy_connection = HeaderName::from_static("proxy-connection");
+    let settings = HeaderName::from_static("http2-settings");
+    let names = [CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TRANSFER_ENCODING, UPGRADE];
+    for name in names.into_iter().chain([keep_alive, proxy_connection, settings]) {
+        headers.remove(name);
+    }
+    if headers.get(TE).is_some_and(|te| te != "trailers") {
+        headers.remove(TE);
+    }
+    Ok(request)
+}
+
+/// `Connection: a, b` makes the headers `a` and `b` belong to the connection too (RFC 9110 §7.6.1).
+fn remove_named_by_connection(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
