@@ -173,6 +173,22 @@ fn the_c_library_finds_it() {
 }
 
 #[test]
+fn the_c_library_meets_what_was_put_in_its_place() {
+    let tree = tree();
+    let real = tree.path().join("real");
+    let grants = mounts([mount(real.join("app.toml"), "/etc/app.toml", false), mount(&real, "/real", false)]);
+    let program = Program { grants, ..Program::default() };
+    let args = "rm /real/app.toml -- symlink key.pem /real/app.toml -- cat /etc/app.toml \
+                -- rm /real/app.toml -- mkdir /real/app.toml -- cat /etc/app.toml -- rmdir /real/app.toml \
+                -- write /real/app.toml again -- cat /etc/app.toml";
+    for output in run_both(&program, args) {
+        let lines: Vec<&str> = output.stdout.lines().collect();
+        assert_eq!((lines[2], lines[5]), ("cat: FilesystemLoop", "cat: IsADirectory"));
+        assert_eq!(lines[8], "cat: again");
+    }
+}
+
+#[test]
 fn the_working_directory_is_where_relative_paths_begin() {
     let tree = tree();
     fs::write(tree.path().join("data/conf/x"), "here").unwrap();
