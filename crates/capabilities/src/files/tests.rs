@@ -58,7 +58,7 @@ fn what_may_not_be_read_is_not_mounted() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
     fs::write(&secret, "").unwrap();
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
     // The superuser reads everything.
     let readable = fs::File::open(&secret).is_ok();
     let result = files(&[mount(&secret, "/secret", true)], None);

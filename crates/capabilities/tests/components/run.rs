@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 use std::thread::JoinHandle;
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine, Instance, Module, Result, Store, StoreLimits};
+use wasmtime::{Engine, Instance, Module, Result, Store, StoreLimits};
 use wasmtime_wasi::cli::{OutputFile, StdoutStream};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{I32Exit, WasiCtx, p2, p3};
@@ -24,11 +24,7 @@ pub struct Output {
 
 pub fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| {
-        let mut config = Config::new();
-        config.wasm_component_model_async(true);
-        Engine::new(&config).expect("an engine")
-    })
+    ENGINE.get_or_init(Engine::default)
 }
 
 fn component(guest: &str) -> Component {
