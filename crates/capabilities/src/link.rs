@@ -1,6 +1,7 @@
 //! Host calls by name: what a module or component imports, and what answers it.
 
 use crate::Host;
+use crate::http::host::{experimental, wasi_http};
 use wasmtime::component;
 use wasmtime::{Engine, Extern, ExternType, ImportType, Module, Result, Store};
 
@@ -23,6 +24,9 @@ pub fn resolve_module_imports(store: &mut Store<Host>, module: &Module) -> Resul
     let mut found = Vec::new();
     for import in module.imports() {
         let func = match import.ty() {
+            ExternType::Func(ty) if import.module() == experimental::MODULE => {
+                experimental::function(store, import.name(), &ty)
+            }
             ExternType::Func(ty) => crate::preview1::function(store, import.module(), import.name(), &ty),
             _ => None,
         };
@@ -54,5 +58,9 @@ pub fn link_component(engine: &Engine, _component: &component::Component) -> Res
     let mut linker = component::Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    for interface in ["wasi:http/types", "wasi:http/outgoing-handler", "wasi:http/client"] {
+        wasi_http::define_0_2(&mut linker, interface)?;
+        wasi_http::define_0_3(&mut linker, interface)?;
+    }
     Ok(linker)
 }
