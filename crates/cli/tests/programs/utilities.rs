@@ -111,7 +111,7 @@ fn coreutils_read_and_change_a_mount() {
 
     // Those that change files.
     for line in
-        ["mkdir -p /tree/new/er", "cp -r /tree/src /tree/new/copy", "mv /tree/README /tree/new/README"]
+        ["mkdir /tree/new", "cp -r /tree/src /tree/new/copy", "mv /tree/README /tree/new/README"]
     {
         assert_eq!(run(line, ""), (0, String::new(), String::new()), "{line}");
     }
