@@ -1,6 +1,7 @@
 //! Host calls by name: what a module or component imports, and what answers it.
 
 use crate::Host;
+use crate::http::host::experimental;
 use wasmtime::component;
 use wasmtime::{Engine, Extern, ExternType, ImportType, Module, Result, Store};
 
@@ -23,6 +24,9 @@ pub fn resolve_module_imports(store: &mut Store<Host>, module: &Module) -> Resul
     let mut found = Vec::new();
     for import in module.imports() {
         let func = match import.ty() {
+            ExternType::Func(ty) if import.module() == experimental::MODULE => {
+                experimental::function(store, import.name(), &ty)
+            }
             ExternType::Func(ty) => crate::preview1::function(store, import.module(), import.name(), &ty),
             _ => None,
         };
