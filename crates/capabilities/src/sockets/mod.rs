@@ -109,6 +109,11 @@ impl Sockets {
         Ok(sockets)
     }
 
+    /// Where the ports of `-p` are: protocol, the guest's port, the host's address.
+    pub fn mapped_ports(&self) -> Vec<(Protocol, u16, SocketAddr)> {
+        self.policy.ports.all().collect()
+    }
+
     /// Whether anything at all is granted for the protocol.
     pub fn any(&self, protocol: Protocol) -> bool {
         !self.rules(protocol).1.is_empty() || self.policy.ports.any(protocol)
