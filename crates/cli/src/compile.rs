@@ -8,9 +8,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Compile ahead of time: native code beside the wasm file, or inside a copy of it
+/// Compile ahead of time, into a wasm file or beside it
 ///
-/// The code is signed with this machine's key. Here it is executed without compiling; elsewhere it is if
+/// Writes FILE.native, or with -o one wasm file with the native code inside. The code is signed with this machine's key. Here it is executed without compiling; elsewhere it is if
 /// that machine trusts the key (`sampan key`), and otherwise ignored: the wasm itself runs everywhere.
 #[derive(clap::Args)]
 pub struct Args {

@@ -6,6 +6,7 @@ mod cache;
 mod compile;
 mod fail;
 mod grants;
+mod inspect;
 mod key;
 mod progress;
 mod run;
@@ -31,6 +32,7 @@ struct Cli {
 enum Verb {
     Run(Box<run::Args>),
     Compile(compile::Args),
+    Inspect(inspect::Args),
     Cache(cache::Args),
     Key(key::Args),
     /// Print a completion script for a shell
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
     let result = match verb {
         Verb::Run(args) => run::run(*args),
         Verb::Compile(args) => compile::run(args),
+        Verb::Inspect(args) => inspect::run(args),
         Verb::Key(args) => key::run(args),
         Verb::Cache(args) => cache::run(args),
         Verb::Completions { shell } => {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Run a WebAssembly program: a module or component, binary or text, a file or `-` for standard input
+/// Run a WebAssembly program, module or component
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
@@ -64,6 +64,7 @@ struct LimitArgs {
 }
 
 #[derive(clap::Args)]
+#[command(next_help_heading = "Running")]
 struct OptionArgs {
     /// Working directory of the guest, inside a mount
     #[arg(short, long, value_name = "GUEST")]

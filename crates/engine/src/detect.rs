@@ -15,6 +15,10 @@ mod words;
 pub const NATIVE_SECTION: &str = "sampan.native";
 /// How many exports of a plain component [`Kind::describe`] names.
 const NAMED_EXPORTS: usize = 4;
+/// How much of a name is kept.
+const MAX_SHOWN_CHARS: usize = 200;
+/// More digits than any patch release will have.
+const MAX_PATCH_DIGITS: usize = 6;
 
 /// What a file is, and so how it is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub enum Kind {
         more: bool,
         needs_0_3: bool,
     },
+    /// A component that exports types alone: interfaces written in WIT, in binary form, without code.
+    WitPackage,
     /// Native code that Sampan compiled, in a file of its own, without the wasm.
     Artifact,
 }
@@ -179,7 +185,19 @@ pub fn detect(bytes: &[u8]) -> Result<Kind, DetectError> {
 }
 
 fn malformed(error: wasmparser::Error) -> DetectError {
-    DetectError::Malformed { offset: error.offset() as u64, message: error.message().to_owned() }
+    DetectError::Malformed { offset: error.offset() as u64, message: shown(error.message()) }
+}
+
+/// A name from the file as a message may show it: not long, and nothing in it steers a terminal.
+fn shown(name: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+    };
+    name.chars()
+        .take(MAX_SHOWN_CHARS)
+        .map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
 }
 
 const MAGIC: &[u8] = b"\0asm";
@@ -238,6 +256,7 @@ struct Exports {
     cli: Option<(Release, String)>,
     http: Option<(Release, String)>,
     pre_release: Option<String>,
+    beyond_types: bool,
     others: Vec<String>,
     more: bool,
 }
@@ -362,6 +381,8 @@ impl Facts {
             if middleware { Kind::HttpMiddleware(world) } else { Kind::HttpComponent(world) }
         } else if let Some(export) = exports.pre_release {
             Kind::PreReleaseComponent { export }
+        } else if !exports.others.is_empty() && !exports.beyond_types {
+            Kind::WitPackage
         } else {
             Kind::Component { exports: exports.others, more: exports.more, needs_0_3 }
         }
@@ -392,7 +413,7 @@ impl Exports {
                 "0_1_0" => ProxyAbi::V0_1_0,
                 "0_2_0" => ProxyAbi::V0_2_0,
                 "0_2_1" => ProxyAbi::V0_2_1,
-                other => ProxyAbi::Unknown(other.replace('_', ".")),
+                other => ProxyAbi::Unknown(shown(other).replace('_', ".")),
             };
             // A guest that names several versions gets the newest that is known.
             if self.proxy_abi.as_ref().is_none_or(|one| abi.rank() > one.rank()) {
@@ -402,11 +423,12 @@ impl Exports {
             && (name.split_once('#').is_some_and(|(interface, _)| interface.contains(':'))
                 || name == "handle-http-request")
         {
-            self.unwrapped = Some(name.to_owned());
+            self.unwrapped = Some(shown(name));
         }
     }
 
     fn note_component(&mut self, name: &str, kind: ComponentExternalKind) {
+        self.beyond_types |= kind != ComponentExternalKind::Type;
         if kind != ComponentExternalKind::Instance {
             return self.note_plain(name);
         }
@@ -415,13 +437,13 @@ impl Exports {
             "wasi:cli/run" => &mut self.cli,
             "wasi:http/incoming-handler" | "wasi:http/handler" => &mut self.http,
             "fermyon:spin/inbound-http" => {
-                self.pre_release = Some(name.to_owned());
+                self.pre_release = Some(shown(name));
                 return;
             }
             _ => return self.note_plain(name),
         };
         let Some(release) = release(version) else {
-            self.pre_release = Some(name.to_owned());
+            self.pre_release = Some(shown(name));
             return;
         };
         // Of two releases the older one: it runs on the faster engine.
@@ -432,7 +454,7 @@ impl Exports {
 
     fn note_plain(&mut self, name: &str) {
         if self.others.len() < NAMED_EXPORTS {
-            self.others.push(name.to_owned());
+            self.others.push(shown(name));
         } else {
             self.more = true;
         }
@@ -450,7 +472,8 @@ fn release(version: &str) -> Option<Release> {
         Some(patch) => (Release::V0_2, patch),
         None => (Release::V0_3, version.strip_prefix("0.3.")?),
     };
-    (!patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit())).then_some(generation)
+    let digits = patch.bytes().all(|byte| byte.is_ascii_digit());
+    (digits && (1..=MAX_PATCH_DIGITS).contains(&patch.len())).then_some(generation)
 }
 
 impl ProxyAbi {

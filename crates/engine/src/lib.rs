@@ -5,6 +5,7 @@
 pub mod artifact;
 pub mod cache;
 pub mod detect;
+pub mod inspect;
 pub mod keys;
 mod limits;
 mod load;

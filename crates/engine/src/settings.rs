@@ -81,6 +81,12 @@ impl Settings {
         key
     }
 
+    /// An engine that compiles and runs core modules: for tests of what these settings allow. Everything else
+    /// loads through [`crate::Loader`].
+    pub fn module_engine(&self) -> wasmtime::Result<wasmtime::Engine> {
+        wasmtime::Engine::new(&self.config(false)?)
+    }
+
     /// Wasmtime's configuration. The `concurrent` one runs guests of WASI 0.3; the other is faster.
     pub(crate) fn config(&self, concurrent: bool) -> wasmtime::Result<Config> {
         let mut config = Config::new();

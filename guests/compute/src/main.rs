@@ -7,7 +7,8 @@ use std::hint::black_box;
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let kind = arguments.next().unwrap_or_default();
-    let count: usize = arguments.next().and_then(|text| text.parse().ok()).expect("compute bodies|hash|sort N");
+    let count: usize =
+        arguments.next().and_then(|text| text.parse().ok()).expect("compute bodies|hash|sort N");
     match kind.as_str() {
         "bodies" => println!("{:.9}", bodies(count)),
         "hash" => println!("{:016x}", hash(count << 20)),
@@ -18,8 +19,10 @@ fn main() {
 
 /// Positions, velocities and masses of five bodies that attract each other; returns the energy at the end.
 fn bodies(steps: usize) -> f64 {
-    let mut place = [[0.0, 0.0, 0.0], [4.8, -1.1, -0.1], [8.3, 4.1, -0.4], [12.8, -15.1, -0.2], [15.3, -25.9, 0.1]];
-    let mut speed = [[0.0, 0.0, 0.0], [0.6, 2.8, -0.02], [-1.0, 1.8, 0.008], [1.0, 0.8, -0.01], [0.9, 0.5, -0.03]];
+    let mut place =
+        [[0.0, 0.0, 0.0], [4.8, -1.1, -0.1], [8.3, 4.1, -0.4], [12.8, -15.1, -0.2], [15.3, -25.9, 0.1]];
+    let mut speed =
+        [[0.0, 0.0, 0.0], [0.6, 2.8, -0.02], [-1.0, 1.8, 0.008], [1.0, 0.8, -0.01], [0.9, 0.5, -0.03]];
     let mass: [f64; 5] = [39.4, 0.037, 0.011, 0.0017, 0.002];
     const STEP: f64 = 0.001;
     for _ in 0..steps {

@@ -71,7 +71,7 @@ impl Connection {
                 if self.close {
                     return Ok(false);
                 }
-            } else if !self.answer(folder) {
+            } else if !self.answer(folder)? {
                 return Ok(true);
             }
         }
@@ -93,9 +93,9 @@ impl Connection {
     }
 
     /// Prepares the answer to the next request; `false` if none is complete yet.
-    fn answer(&mut self, folder: &Path) -> bool {
+    fn answer(&mut self, folder: &Path) -> Result<bool> {
         let (line, response) = match request::parse(&self.input) {
-            Parsed::Partial if self.input.len() <= HEAD_MAX => return false,
+            Parsed::Partial if self.input.len() <= HEAD_MAX => return Ok(false),
             Parsed::Partial => ("-".to_owned(), Response::error(431, "the request's head is too large")),
             Parsed::Wrong => ("-".to_owned(), Response::error(400, "this is no HTTP request")),
             Parsed::Complete(request) => {
@@ -110,7 +110,9 @@ impl Connection {
         self.output.extend_from_slice(&response.body);
         self.file = response.file;
         self.sent = 0;
-        true
+        // In one packet with the head: the system holds a second one back until the first is acknowledged.
+        self.fill()?;
+        Ok(true)
     }
 
     /// Whether the whole answer is sent.
@@ -125,17 +127,18 @@ impl Connection {
                     Err(error) => return Err(error),
                 }
             }
-            if !self.fill()? {
+            self.output.clear();
+            self.sent = 0;
+            self.fill()?;
+            if self.output.is_empty() {
                 return Ok(true);
             }
         }
     }
 
-    /// Reads the next piece of the file, if there is one.
-    fn fill(&mut self) -> Result<bool> {
-        let Some((file, rest)) = &mut self.file else { return Ok(false) };
-        self.output.clear();
-        self.sent = 0;
+    /// Reads the next piece of the file behind what is to be sent, if there is one.
+    fn fill(&mut self) -> Result<()> {
+        let Some((file, rest)) = &mut self.file else { return Ok(()) };
         let wanted = (*rest).min(CHUNK as u64);
         let count = file.take(wanted).read_to_end(&mut self.output)? as u64;
         if count < wanted {
@@ -146,6 +149,6 @@ impl Connection {
         if *rest == 0 {
             self.file = None;
         }
-        Ok(count > 0)
+        Ok(())
     }
 }

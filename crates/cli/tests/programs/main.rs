@@ -4,8 +4,11 @@
 //! a single test.
 
 mod c_compiler;
+mod databases;
 mod interpreters;
+mod quickjs;
 mod sqlite;
+mod utilities;
 
 use sampan_testing::{Finished, sampan};
 use std::ffi::OsStr;

@@ -144,10 +144,41 @@ fn components_of_no_release() {
 #[test]
 fn other_components() {
     check("(component)", "a component without exports");
+    check(
+        r#"(component (type $i (instance)) (export "run" (type $i)))"#,
+        "a package of WIT interfaces, without code",
+    );
+    check(
+        r#"(component (type $i (instance)) (export "t" (type $i)) (instance $j) (export "j" (instance $j)))"#,
+        "a component (exports t, j)",
+    );
     check(&exporting("acme:shop/prices"), "a component (exports acme:shop/prices)");
     let many: String =
         (0..6).map(|n| format!(r#"(instance $i{n}) (export "f{n}" (instance $i{n}))"#)).collect();
     check(&format!("(component {many})"), "a component (exports f0, f1, f2, f3, …)");
+}
+
+#[test]
+fn names_of_the_file_cannot_flood_or_steer_a_terminal() {
+    for text in [
+        r#"(module (func (export "a:b#\1b[31m\e2\80\ae")))"#.to_owned(),
+        format!(r#"(module (func (export "a:b#{}")))"#, "x".repeat(50_000)),
+        r#"(module (func (export "proxy_abi_version_\07")))"#.to_owned(),
+    ] {
+        let words = detect(&wasm(&text)).unwrap().describe();
+        let steers = |c: char| c.is_control() || c == '\u{202e}';
+        assert!(words.chars().count() < 400 && !words.contains(steers), "{words:?}");
+    }
+    let long = format!("wasi:cli/run@0.2.{}", "1".repeat(1_000));
+    // Written in binary: the text format refuses such a version.
+    let mut bytes = b"\0asm\x0d\0\x01\0\x05\x03\x01\x01\x00".to_vec();
+    let export = [&[1, 0][..], &[0xf9, 0x07], long.as_bytes(), &[5, 0, 0]].concat();
+    assert_eq!(long.len(), 1017, "0x3f9 in LEB128 below");
+    bytes.push(11);
+    bytes.extend([(export.len() & 0x7f) as u8 | 0x80, (export.len() >> 7) as u8]);
+    bytes.extend(export);
+    let kind = detect(&bytes);
+    assert!(matches!(&kind, Ok(Kind::PreReleaseComponent { export }) if export.len() == 200), "{kind:?}");
 }
 
 #[test]

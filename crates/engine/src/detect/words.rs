@@ -33,6 +33,7 @@ impl Kind {
                 let more = if *more { ", …" } else { "" };
                 format!("a component (exports {}{more})", exports.join(", "))
             }
+            Kind::WitPackage => "a package of WIT interfaces, without code".to_owned(),
             Kind::Artifact => "native code compiled by Sampan, without its wasm".to_owned(),
         }
     }
@@ -53,6 +54,7 @@ impl Kind {
             Kind::HttpMiddleware(_) => "http-middleware",
             Kind::PreReleaseComponent { .. } => "pre-release-component",
             Kind::Component { .. } => "component",
+            Kind::WitPackage => "wit-package",
             Kind::Artifact => "artifact",
         }
     }
@@ -64,7 +66,8 @@ impl Kind {
             | Kind::HttpComponent(_)
             | Kind::HttpMiddleware(_)
             | Kind::PreReleaseComponent { .. }
-            | Kind::Component { .. } => true,
+            | Kind::Component { .. }
+            | Kind::WitPackage => true,
             Kind::Command(_)
             | Kind::StartOnly(_)
             | Kind::Reactor(_)

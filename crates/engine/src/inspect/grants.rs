@@ -1,0 +1,143 @@
+//! Which flags of `sampan run` a guest may need, guessed from what it imports.
+//!
+//! Compilers import more than a program uses (every C program asks for its environment), so these are guesses;
+//! what a guest really lacks, `--explain` says when it runs.
+
+use super::{Grant, Item};
+
+/// How many imports a guess names.
+const NAMED_IMPORTS: usize = 3;
+
+/// One guess: any of these imports leads to it.
+struct Rule {
+    flag: &'static str,
+    reason: &'static str,
+    signs: &'static [Sign],
+}
+
+/// An import that tells something: the module or interface (without its version), and functions of it.
+struct Sign {
+    interfaces: &'static [&'static str],
+    /// Endings of function names; none means that any import from there counts.
+    functions: &'static [&'static str],
+}
+
+const PREVIEW_1: &[&str] = &["wasi_snapshot_preview1", "wasi_unstable"];
+
+const RULES: &[Rule] = &[
+    Rule {
+        flag: "-v HOST:GUEST[:ro]",
+        reason: "opens files",
+        signs: &[
+            Sign {
+                interfaces: PREVIEW_1,
+                functions: &[
+                    "path_open",
+                    "path_filestat_get",
+                    "path_create_directory",
+                    "path_unlink_file",
+                    "path_rename",
+                    "path_readlink",
+                    "path_remove_directory",
+                    "path_symlink",
+                    "path_link",
+                    "fd_readdir",
+                ],
+            },
+            Sign { interfaces: &["wasi:filesystem/types"], functions: &["-at", ".read-directory"] },
+        ],
+    },
+    Rule {
+        flag: "-e NAME=VALUE",
+        reason: "reads environment variables",
+        signs: &[
+            Sign { interfaces: PREVIEW_1, functions: &["environ_get"] },
+            Sign { interfaces: &["wasi:cli/environment"], functions: &["get-environment"] },
+        ],
+    },
+    Rule {
+        flag: "-p HOST:GUEST",
+        reason: "listens on a port",
+        signs: &[
+            Sign {
+                interfaces: PREVIEW_1,
+                functions: &["sock_accept", "sock_accept_v2", "sock_listen", "sock_listen_v2"],
+            },
+            Sign {
+                interfaces: &["wasi:sockets/tcp", "wasi:sockets/types"],
+                functions: &["tcp-socket.start-listen", "tcp-socket.listen"],
+            },
+        ],
+    },
+    Rule {
+        flag: "--allow-tcp HOST:PORT",
+        reason: "opens TCP connections",
+        signs: &[
+            Sign { interfaces: PREVIEW_1, functions: &["sock_connect", "sock_connect_v2"] },
+            Sign {
+                interfaces: &["wasi:sockets/tcp", "wasi:sockets/types"],
+                functions: &["tcp-socket.start-connect", "tcp-socket.connect"],
+            },
+        ],
+    },
+    Rule {
+        flag: "--allow-udp HOST:PORT",
+        reason: "sends UDP datagrams",
+        signs: &[
+            Sign { interfaces: PREVIEW_1, functions: &["sock_send_to", "sock_send_to_v2"] },
+            Sign {
+                interfaces: &["wasi:sockets/udp", "wasi:sockets/types"],
+                functions: &["outgoing-datagram-stream.send", "udp-socket.send"],
+            },
+        ],
+    },
+    Rule {
+        flag: "--allow-http ORIGIN",
+        reason: "sends HTTP requests",
+        signs: &[
+            Sign { interfaces: &["wasi:http/outgoing-handler"], functions: &["handle"] },
+            Sign { interfaces: &["wasi:http/client"], functions: &["send"] },
+            Sign {
+                interfaces: &["wasi_experimental_http", "fermyon:spin/http", "wasi-outbound-http"],
+                functions: &[],
+            },
+        ],
+    },
+];
+
+/// The guesses in the order in which `sampan run --help` has the flags.
+pub(super) fn guess(imports: &[Item]) -> Vec<Grant> {
+    let mut grants = Vec::new();
+    for rule in RULES {
+        let met = rule.signs.iter().flat_map(|sign| imports.iter().flat_map(|import| sign.met_by(import)));
+        let mut names: Vec<String> = Vec::new();
+        for name in met {
+            if names.len() < NAMED_IMPORTS && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if !names.is_empty() {
+            grants.push(Grant { flag: rule.flag, reason: rule.reason, imports: names });
+        }
+    }
+    grants
+}
+
+impl Sign {
+    /// The names that speak for it: functions where they are known, else the interface.
+    fn met_by(&self, import: &Item) -> Vec<String> {
+        let interface = import.name.split('@').next().unwrap_or_default();
+        if !self.interfaces.contains(&interface) {
+            return Vec::new();
+        }
+        if self.functions.is_empty() || import.items.is_empty() {
+            return vec![interface.to_owned()];
+        }
+        let counts = |item: &&Item| match import.kind {
+            // Names of preview 1 are whole: `sock_connect` is not `x_sock_connect`.
+            "module" => self.functions.contains(&item.name.as_str()),
+            _ => self.functions.iter().any(|function| item.name.ends_with(function)),
+        };
+        import.items.iter().filter(counts).map(|item| super::short_function(&item.name).to_owned()).collect()
+    }
+}
