@@ -8,9 +8,11 @@ pub mod files;
 mod host;
 pub mod http;
 mod link;
+mod link_component;
 pub mod preview1;
 pub mod sockets;
 
 pub use explain::Explain;
 pub use host::{GrantError, Host};
-pub use link::{UnknownImports, link_component, resolve_module_imports};
+pub use link::{UnknownImports, resolve_module_imports};
+pub use link_component::link_component;

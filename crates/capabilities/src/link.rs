@@ -1,9 +1,8 @@
-//! Host calls by name: what a module or component imports, and what answers it.
+//! Host calls by name: what a module imports, and what answers it.
 
 use crate::Host;
 use crate::http::host::experimental;
-use wasmtime::component;
-use wasmtime::{Engine, Extern, ExternType, ImportType, Module, Result, Store};
+use wasmtime::{Extern, ExternType, ImportType, Module, Result, Store};
 
 /// A guest imports what Sampan does not answer: everything of it, so that it is said at once.
 #[derive(Debug, thiserror::Error)]
@@ -13,8 +12,28 @@ pub struct UnknownImports(pub Vec<String>);
 impl UnknownImports {
     /// What the user can do about it.
     pub fn help(&self) -> String {
+        for track in ["0.2", "0.3"] {
+            if self.0.iter().any(|name| is_prerelease(name, track)) {
+                return format!(
+                    "it was built for a pre-release of WASI {track}, which had other functions; rebuild it with \
+                     a current toolchain, for example: cargo build --target wasm32-wasip2"
+                );
+            }
+        }
+        if self.0.iter().any(|name| name.starts_with("wasi:")) {
+            return "it was built for another WASI than what Sampan has of 0.2 and 0.3; `sampan inspect` shows \
+                    all that it imports"
+                .to_owned();
+        }
         "`sampan inspect` shows what the file is for and all that it imports".to_owned()
     }
+}
+
+/// Whether an interface is one of a draft of WASI: `wasi:cli/run@0.2.0-rc-2023-11-10`.
+fn is_prerelease(name: &str, track: &str) -> bool {
+    name.strip_prefix("wasi:")
+        .and_then(|name| name.split_once('@'))
+        .is_some_and(|(_, version)| version.starts_with(track) && version.contains('-'))
 }
 
 /// The host function for each import of `module`, in order: resolved by module, name and type, because the
@@ -51,12 +70,4 @@ fn describe(import: &ImportType<'_>) -> String {
         ExternType::Tag(_) => " (a tag)".to_owned(),
     };
     format!("{} `{}`{more}", import.module(), import.name())
-}
-
-/// Defines the interfaces that `component` imports, and no others.
-pub fn link_component(engine: &Engine, _component: &component::Component) -> Result<component::Linker<Host>> {
-    let mut linker = component::Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-    Ok(linker)
 }

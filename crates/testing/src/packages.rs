@@ -6,6 +6,7 @@
 
 use crate::{lock, root};
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -47,7 +48,7 @@ pub fn pypi_package(name: &str, version: &str) -> Option<PathBuf> {
 /// further ones of `cargo install`, such as `--features`.
 #[track_caller]
 pub fn crate_program(name: &str, version: &str, target: &str, flags: &[&str]) -> Option<PathBuf> {
-    kept(target, name, version, |folder| {
+    kept(target, name, &variant(version, flags, &[]), |folder| {
         let mut cargo = cargo();
         cargo.args(["install", name, "--version", version, "--locked", "--target", target]).args(flags);
         cargo.arg("--root").arg(folder).arg("--target-dir").arg(folder.join("build"));
@@ -61,13 +62,29 @@ pub fn crate_program(name: &str, version: &str, target: &str, flags: &[&str]) ->
 /// ones of `cargo build`.
 #[track_caller]
 pub fn crate_examples(name: &str, version: &str, target: &str, flags: &[&str]) -> Option<PathBuf> {
-    kept("examples", name, version, |folder| {
+    edited_crate_examples(name, version, target, flags, &[])
+}
+
+/// The same with texts of their sources replaced, for what they leave no other way to set, such as the
+/// address of a server.
+#[track_caller]
+pub fn edited_crate_examples(
+    name: &str,
+    version: &str,
+    target: &str,
+    flags: &[&str],
+    edits: &[(&str, &str)],
+) -> Option<PathBuf> {
+    kept("examples", name, &variant(version, flags, edits), |folder| {
         let source = folder.join("source");
         copy_folder(&fetch_crate(name, version, folder)?, &source)?;
         // The crate's own lock file may name versions that the compiler in use refuses.
         let _ = fs::remove_file(source.join("Cargo.lock"));
+        edit(&source.join("examples"), edits)?;
         let mut build = cargo();
         build.args(["build", "--release", "--examples", "--target", target]).args(flags);
+        // As Cargo compiles a dependency: today's lints are not what the crate was written for.
+        build.env("RUSTFLAGS", "--cap-lints=warn");
         run(build.arg("--target-dir").arg(folder.join("build")).current_dir(&source))?;
         let built = folder.join("build").join(target).join("release/examples");
         copy_wasm(&built, &folder.join("bin"))?;
@@ -111,6 +128,30 @@ fn kept(
     Some(folder)
 }
 
+/// A version, told apart from the same one built otherwise.
+fn variant(version: &str, flags: &[&str], edits: &[(&str, &str)]) -> String {
+    let mut hasher = DefaultHasher::new();
+    (flags, edits).hash(&mut hasher);
+    format!("{version}-{:08x}", hasher.finish() as u32)
+}
+
+/// Replaces texts in the files of a folder. Each must occur somewhere.
+fn edit(folder: &Path, edits: &[(&str, &str)]) -> Result<(), String> {
+    let mut found = vec![false; edits.len()];
+    for entry in fs::read_dir(folder).map_err(|error| error.to_string())?.flatten() {
+        let Ok(mut text) = fs::read_to_string(entry.path()) else { continue };
+        for ((from, to), found) in edits.iter().zip(&mut found) {
+            *found |= text.contains(from);
+            text = text.replace(from, to);
+        }
+        fs::write(entry.path(), text).map_err(|error| error.to_string())?;
+    }
+    match edits.iter().zip(found).find(|(_, found)| !found) {
+        Some(((from, _), _)) => Err(format!("`{from}` occurs nowhere in {}", folder.display())),
+        None => Ok(()),
+    }
+}
+
 fn cache() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
@@ -118,11 +159,15 @@ fn cache() -> PathBuf {
     cache.unwrap_or_else(std::env::temp_dir).join("sampan-tests")
 }
 
-/// Cargo for programs that are not ours, without the flags that are meant for ours.
+/// Cargo for programs that are not ours, without the flags that are meant for ours. What is built is run to
+/// see that it works, not how fast: it is optimised a little and compiles in half the time.
 fn cargo() -> Command {
     let mut command = Command::new("cargo");
     for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"] {
         command.env_remove(variable);
+    }
+    for (option, value) in [("LTO", "off"), ("DEBUG", "false"), ("OPT_LEVEL", "1"), ("CODEGEN_UNITS", "16")] {
+        command.env(format!("CARGO_PROFILE_RELEASE_{option}"), value);
     }
     command
 }
@@ -173,13 +218,18 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
     run(copy.arg("-r").arg(from).arg(to))
 }
 
+/// Copies the programs that Cargo built, but not its second names for them, which end in a hash.
 fn copy_wasm(from: &Path, to: &Path) -> Result<(), String> {
+    let is_hash = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_program = |name: &str| {
+        name.strip_suffix(".wasm").is_some_and(|stem| !stem.rsplit('-').next().is_some_and(is_hash))
+    };
     let copy = || -> std::io::Result<()> {
         fs::create_dir_all(to)?;
         for entry in fs::read_dir(from)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "wasm") {
-                fs::copy(&path, to.join(path.file_name().unwrap_or_default()))?;
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(is_program) {
+                fs::copy(entry.path(), to.join(entry.file_name()))?;
             }
         }
         Ok(())

@@ -72,6 +72,7 @@ fn http() {
         let request = OutgoingRequest::new(Fields::new());
         request.set_scheme(Some(&Scheme::Http)).expect("a scheme");
         request.set_authority(Some(authority)).expect("an authority");
+        request.set_path_with_query(Some("/")).expect("a path");
         // The refusal may come at once or as the response.
         let sent = outgoing_handler::handle(request, None).and_then(|response| {
             response.subscribe().block();

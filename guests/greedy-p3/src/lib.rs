@@ -81,6 +81,7 @@ async fn http() {
         let (request, _sent) = Request::new(Fields::new(), None, trailers, None);
         request.set_scheme(Some(&Scheme::Http)).expect("a scheme");
         request.set_authority(Some(authority)).expect("an authority");
+        request.set_path_with_query(Some("/")).expect("a path");
         let sent = client::send(request).await.map(|response| response.get_status_code());
         print(&format!("http.send {authority}"), sent);
     }

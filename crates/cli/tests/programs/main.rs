@@ -6,6 +6,7 @@
 mod c_compiler;
 mod interpreters;
 mod sqlite;
+mod utilities;
 
 use sampan_testing::{Finished, sampan};
 use std::ffi::OsStr;

@@ -1,0 +1,1 @@
+//! Mounts: errors, order, redirects.

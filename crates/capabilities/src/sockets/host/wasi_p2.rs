@@ -1,0 +1,132 @@
+//! wasi:sockets 0.2: the calls that differ from wasmtime-wasi's.
+
+use super::lookup::Lookup;
+use crate::Host;
+use crate::link_component::WASI_0_2;
+use crate::sockets::LookupError;
+use sampan_app::Protocol;
+use wasmtime::component::{Linker, Resource, ResourceType};
+use wasmtime::{Result, StoreContextMut};
+use wasmtime_wasi::WasiView;
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress, IpSocketAddress};
+use wasmtime_wasi::p2::bindings::sockets::tcp::HostTcpSocket;
+use wasmtime_wasi::p2::bindings::sockets::udp::HostUdpSocket;
+use wasmtime_wasi::p2::{DynPollable, Network, SocketResult, TcpSocket, UdpSocket, subscribe};
+use wasmtime_wasi::sockets::WasiSocketsView;
+
+/// What a function of WASI returns: a result for the guest.
+type ToGuest<T> = Result<(Result<T, ErrorCode>,)>;
+
+/// Replaces calls of `wasi:sockets/tcp`, which is already defined.
+pub(crate) fn replace_tcp(linker: &mut Linker<Host>) -> Result<()> {
+    let mut tcp = linker.instance(&format!("wasi:sockets/tcp@{WASI_0_2}"))?;
+    tcp.func_wrap_async(
+        "[method]tcp-socket.start-bind",
+        |mut store: StoreContextMut<'_, Host>,
+         (socket, network, local): (Resource<TcpSocket>, Resource<Network>, IpSocketAddress)| {
+            Box::new(async move {
+                let host = store.data_mut();
+                let Some(address) = host.sockets.bind_address(Protocol::Tcp, local.into()) else {
+                    return Ok((Err(ErrorCode::AccessDenied),));
+                };
+                let mut sockets = WasiSocketsView::sockets(host);
+                to_guest(HostTcpSocket::start_bind(&mut sockets, socket, network, address.into()).await)
+            })
+        },
+    )?;
+    tcp.func_wrap(
+        "[method]tcp-socket.local-address",
+        |mut store: StoreContextMut<'_, Host>, (socket,): (Resource<TcpSocket>,)| {
+            let host = store.data_mut();
+            let bound = HostTcpSocket::local_address(&mut WasiSocketsView::sockets(host), socket);
+            to_guest(bound.map(|bound| guest_address(host, Protocol::Tcp, bound)))
+        },
+    )
+}
+
+/// Replaces calls of `wasi:sockets/udp`, which is already defined.
+pub(crate) fn replace_udp(linker: &mut Linker<Host>) -> Result<()> {
+    let mut udp = linker.instance(&format!("wasi:sockets/udp@{WASI_0_2}"))?;
+    udp.func_wrap_async(
+        "[method]udp-socket.start-bind",
+        |mut store: StoreContextMut<'_, Host>,
+         (socket, network, local): (Resource<UdpSocket>, Resource<Network>, IpSocketAddress)| {
+            Box::new(async move {
+                let host = store.data_mut();
+                let Some(address) = host.sockets.bind_address(Protocol::Udp, local.into()) else {
+                    return Ok((Err(ErrorCode::AccessDenied),));
+                };
+                let mut sockets = WasiSocketsView::sockets(host);
+                to_guest(HostUdpSocket::start_bind(&mut sockets, socket, network, address.into()).await)
+            })
+        },
+    )?;
+    udp.func_wrap(
+        "[method]udp-socket.local-address",
+        |mut store: StoreContextMut<'_, Host>, (socket,): (Resource<UdpSocket>,)| {
+            let host = store.data_mut();
+            let bound = HostUdpSocket::local_address(&mut WasiSocketsView::sockets(host), socket);
+            to_guest(bound.map(|bound| guest_address(host, Protocol::Udp, bound)))
+        },
+    )
+}
+
+/// Defines `wasi:sockets/ip-name-lookup`, all of it: the stream of addresses is ours.
+pub(crate) fn define_lookup(linker: &mut Linker<Host>) -> Result<()> {
+    let mut lookup = linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI_0_2}"))?;
+    lookup.resource("resolve-address-stream", ResourceType::host::<Lookup>(), |mut store, rep| {
+        store.data_mut().ctx().table.delete(Resource::<Lookup>::new_own(rep))?;
+        Ok(())
+    })?;
+    lookup.func_wrap(
+        "resolve-addresses",
+        |mut store: StoreContextMut<'_, Host>, (network, name): (Resource<Network>, String)| {
+            let host = store.data_mut();
+            let sockets = host.sockets.clone();
+            let table = host.ctx().table;
+            // The network is the right to use this call; there is only one, which everybody gets.
+            table.get(&network)?;
+            match Lookup::start(sockets, name) {
+                Ok(lookup) => Ok((Ok(table.push(lookup)?),)),
+                Err(error) => Ok((Err(error_code(&error)),)),
+            }
+        },
+    )?;
+    lookup.func_wrap(
+        "[method]resolve-address-stream.resolve-next-address",
+        |mut store: StoreContextMut<'_, Host>, (lookup,): (Resource<Lookup>,)| {
+            let next = store.data_mut().ctx().table.get_mut(&lookup)?.next();
+            Ok((match next {
+                None => Err(ErrorCode::WouldBlock),
+                Some(Ok(address)) => Ok(address.map(IpAddress::from)),
+                Some(Err(error)) => Err(error_code(&error)),
+            },))
+        },
+    )?;
+    lookup.func_wrap(
+        "[method]resolve-address-stream.subscribe",
+        |mut store: StoreContextMut<'_, Host>, (lookup,): (Resource<Lookup>,)| {
+            let pollable: Resource<DynPollable> = subscribe(store.data_mut().ctx().table, lookup)?;
+            Ok((pollable,))
+        },
+    )
+}
+
+fn guest_address(host: &Host, protocol: Protocol, bound: IpSocketAddress) -> IpSocketAddress {
+    host.sockets.guest_address(protocol, bound.into()).into()
+}
+
+fn error_code(error: &LookupError) -> ErrorCode {
+    match error {
+        LookupError::Refused => ErrorCode::AccessDenied,
+        LookupError::Invalid => ErrorCode::InvalidArgument,
+        LookupError::NotFound => ErrorCode::NameUnresolvable,
+    }
+}
+
+fn to_guest<T>(result: SocketResult<T>) -> ToGuest<T> {
+    Ok((match result {
+        Ok(value) => Ok(value),
+        Err(error) => Err(error.downcast()?),
+    },))
+}

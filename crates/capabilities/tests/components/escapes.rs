@@ -1,0 +1,231 @@
+//! A mounted directory is all that a guest reaches, whatever the path, and a read-only one stays as it is.
+
+use crate::run::{check, lines, mount, mounts};
+use rustix::fs::{Mode, OFlags, RenameFlags};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Both versions of wasi:filesystem, which take the same steps.
+const GUESTS: [&str; 2] = ["paths-p2", "paths-p3"];
+
+/// A tree with a mounted part, `root`, and a secret beside it that links point at.
+fn tree() -> tempfile::TempDir {
+    let folder = sampan_testing::temp_dir();
+    let path = folder.path();
+    fs::create_dir_all(path.join("root/sub")).unwrap();
+    fs::create_dir(path.join("outside")).unwrap();
+    fs::write(path.join("root/a.txt"), "inside").unwrap();
+    fs::write(path.join("root/sub/b.txt"), "below").unwrap();
+    fs::write(path.join("outside/secret.txt"), "secret").unwrap();
+    symlink(path.join("outside"), path.join("root/absolute")).unwrap();
+    symlink("../outside", path.join("root/up")).unwrap();
+    symlink("..", path.join("root/parent")).unwrap();
+    symlink("sub", path.join("root/fine")).unwrap();
+    symlink("/proc/self/root", path.join("root/magic")).unwrap();
+    symlink("/proc/self/cwd", path.join("root/cwd")).unwrap();
+    folder
+}
+
+#[test]
+fn no_path_leads_out() {
+    for guest in GUESTS {
+        let tree = tree();
+        let secret = tree.path().join("outside/secret.txt");
+        let absolute = secret.to_str().unwrap();
+        let magic = format!("magic{absolute}");
+        let open = |path: &str| format!("0 open {path} r");
+        let paths = [
+            absolute,
+            "../outside/secret.txt",
+            "..",
+            "sub/../../outside/secret.txt",
+            "./.././outside/secret.txt",
+            "absolute/secret.txt",
+            "up/secret.txt",
+            "parent/outside/secret.txt",
+            "fine/../../outside/secret.txt",
+            "/etc/passwd",
+            "//etc/passwd",
+            magic.as_str(),
+            "cwd/Cargo.toml",
+        ];
+        let mut table: Vec<(String, &str)> =
+            paths.iter().map(|path| (open(path), "open: NotPermitted")).collect();
+        table.push((open("fine/b.txt"), "open: below"));
+        table.push((open("sub/../a.txt"), "open: inside"));
+        table.push((open("a.txt/../../outside/secret.txt"), "open: NotDirectory"));
+        // From a directory below the preopen, its parent is as closed as the preopen's.
+        table.push(("0/sub open ../../outside/secret.txt r".to_owned(), "open: NotPermitted"));
+        table.push(("0/sub open ../a.txt r".to_owned(), "open: NotPermitted"));
+        // Nor do the calls that read or change metadata.
+        for (step, answer) in [
+            ("0 stat ../outside/secret.txt", "stat: NotPermitted"),
+            ("0 stat up/secret.txt", "stat: NotPermitted"),
+            ("0 hash absolute/secret.txt", "hash: NotPermitted"),
+            ("0 times up/secret.txt", "times: NotPermitted"),
+            ("0 readlink ../root/up", "readlink: NotPermitted"),
+            ("0 readlink up", "readlink: ../outside"),
+            ("0 lstat up", "lstat: SymbolicLink"),
+        ] {
+            table.push((step.to_owned(), answer));
+        }
+        let table: Vec<(&str, &str)> = table.iter().map(|(step, answer)| (step.as_str(), *answer)).collect();
+        check(guest, mounts([mount(tree.path().join("root"), "/data", false)]), &table);
+    }
+}
+
+#[test]
+fn nothing_that_the_guest_makes_leads_out() {
+    for guest in GUESTS {
+        let tree = tree();
+        let grants = mounts([
+            mount(tree.path().join("root"), "/data", false),
+            mount(tree.path().join("root/sub"), "/sub", false),
+        ]);
+        check(
+            guest,
+            grants,
+            &[
+                ("0 symlink /etc absolute2", "symlink: NotPermitted"),
+                ("0 symlink ../outside own", "symlink: Ok"),
+                ("0 open own/secret.txt r", "open: NotPermitted"),
+                ("0 open own/new wc", "open: NotPermitted"),
+                ("0 link ../outside/secret.txt 0 stolen", "link: NotPermitted"),
+                ("0 link up/secret.txt 0 stolen", "link: NotPermitted"),
+                ("0 rename ../outside/secret.txt 0 stolen", "rename: NotPermitted"),
+                ("0 rename up/secret.txt 0 stolen", "rename: NotPermitted"),
+                ("0 rename a.txt 0 ../outside/a.txt", "rename: NotPermitted"),
+                ("0 rename a.txt 0 up/a.txt", "rename: NotPermitted"),
+                ("0 link a.txt 0 ../outside/a.txt", "link: NotPermitted"),
+                ("0 unlink up/secret.txt", "unlink: NotPermitted"),
+                ("0 mkdir up/new", "mkdir: NotPermitted"),
+                ("0 rmdir ../outside", "rmdir: NotPermitted"),
+                ("0 symlink x ../outside/link", "symlink: NotPermitted"),
+                // A link that fits where it was made leads out where it is moved to.
+                ("0 symlink ../../outside sub/deep", "symlink: Ok"),
+                ("1 open deep/secret.txt r", "open: NotPermitted"),
+                ("1 symlink b.txt near", "symlink: Ok"),
+                ("1 open near r", "open: below"),
+                ("0 rename a.txt 1 moved", "rename: Ok"),
+                ("1 open moved r", "open: inside"),
+            ],
+        );
+        let outside: Vec<_> = fs::read_dir(tree.path().join("outside")).unwrap().flatten().collect();
+        assert_eq!(outside.len(), 1, "{outside:?}");
+        assert_eq!(fs::read_to_string(tree.path().join("outside/secret.txt")).unwrap(), "secret");
+    }
+}
+
+#[test]
+fn a_mounted_proc_has_no_way_out() {
+    for guest in GUESTS {
+        let grants = mounts([mount("/proc/self", "/p", true)]);
+        for path in ["root/etc/passwd", "cwd/Cargo.toml", "fd/0", "exe", "task/../root/etc/passwd"] {
+            let line = lines(guest, grants.clone(), &[&format!("0 open {path} r")]).remove(0);
+            let closed = ["open: NotPermitted", "open: Loop", "open: NoEntry"];
+            assert!(closed.contains(&line.as_str()), "{guest}: {path}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_read_only_mount_stays_as_it_is() {
+    for guest in GUESTS {
+        let tree = tree();
+        let before = describe(&tree.path().join("root"));
+        let grants = mounts([
+            mount(tree.path().join("root"), "/data", true),
+            mount(tree.path().join("outside"), "/rw", false),
+        ]);
+        check(
+            guest,
+            grants,
+            &[
+                ("0 open a.txt r", "open: inside"),
+                ("0 open a.txt w", "open: NotPermitted"),
+                ("0 open a.txt rw", "open: NotPermitted"),
+                ("0 open a.txt rt", "open: NotPermitted"),
+                ("0 open new rc", "open: NotPermitted"),
+                ("0 open new rwce", "open: NotPermitted"),
+                ("0/sub open b.txt w", "open: NotPermitted"),
+                ("0/sub open new wc", "open: NotPermitted"),
+                ("0 mkdir new", "mkdir: NotPermitted"),
+                ("0 rmdir sub", "rmdir: NotPermitted"),
+                ("0 unlink a.txt", "unlink: NotPermitted"),
+                ("0/sub unlink b.txt", "unlink: NotPermitted"),
+                ("0 symlink a.txt new", "symlink: NotPermitted"),
+                ("0 link a.txt 0 new", "link: NotPermitted"),
+                ("0 link a.txt 1 stolen", "link: NotPermitted"),
+                ("1 link secret.txt 0 new", "link: NotPermitted"),
+                ("0 rename a.txt 0 new", "rename: NotPermitted"),
+                ("0 rename a.txt 1 stolen", "rename: NotPermitted"),
+                ("1 rename secret.txt 0 new", "rename: NotPermitted"),
+                ("0 times a.txt", "times: NotPermitted"),
+                ("0 times .", "times: NotPermitted"),
+            ],
+        );
+        assert_eq!(describe(&tree.path().join("root")), before, "{guest}");
+    }
+}
+
+/// Names, kinds, sizes and times of everything below a folder.
+fn describe(folder: &Path) -> Vec<String> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let data = entry.path().symlink_metadata().unwrap();
+        let modified = data.modified().unwrap();
+        all.push(format!("{:?} {:?} {} {modified:?}", entry.path(), data.file_type(), data.len()));
+        if data.is_dir() {
+            all.extend(describe(&entry.path()));
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn no_moment_of_a_changing_tree_leads_out() {
+    for guest in GUESTS {
+        let tree = tree();
+        let root = tree.path().join("root");
+        fs::create_dir_all(root.join("turn/deep")).unwrap();
+        fs::create_dir_all(tree.path().join("outside/deep")).unwrap();
+        fs::write(root.join("turn/secret.txt"), "inside").unwrap();
+        fs::write(root.join("turn/deep/secret.txt"), "inside").unwrap();
+        fs::write(tree.path().join("outside/deep/secret.txt"), "secret").unwrap();
+        symlink("../outside", root.join("other")).unwrap();
+
+        let todo =
+            ["0 open turn/secret.txt r", "0 open turn/deep/secret.txt r", "0 stat turn/deep/../secret.txt"];
+        let todo: Vec<&str> = todo.iter().copied().cycle().take(3000).collect();
+        let answers = turn_while(&root, || lines(guest, mounts([mount(&root, "/data", false)]), &todo));
+        let count = |answer: &str| answers.iter().filter(|line| line.ends_with(answer)).count();
+        assert_eq!(count("secret"), 0);
+        assert!(count("inside") > 0, "the directory was never met");
+        assert!(count("NotPermitted") > 0, "the link was never met");
+    }
+}
+
+/// Exchanges `turn` and `other` in `root` until `work` is done, so that there is something of the name at
+/// every moment.
+fn turn_while<T>(root: &Path, work: impl FnOnce() -> T) -> T {
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let here = rustix::fs::open(root, OFlags::PATH, Mode::empty()).unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                rustix::fs::renameat_with(&here, "turn", &here, "other", RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        let _stop_even_if_work_panics = Stop(&stop);
+        work()
+    })
+}
