@@ -1,15 +1,23 @@
 //! Every call of wasi:sockets 0.2 that could reach the network or tell of it.
 
-use crate::{print, told};
+use crate::told;
+use std::fmt::Debug;
 use wasip2::sockets::instance_network::instance_network;
 use wasip2::sockets::ip_name_lookup::resolve_addresses;
-use wasip2::sockets::network::{IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress};
+use wasip2::sockets::network::{
+    ErrorCode, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress,
+};
 use wasip2::sockets::tcp::{ShutdownType, TcpSocket};
 use wasip2::sockets::tcp_create_socket::create_tcp_socket;
 use wasip2::sockets::udp::{OutgoingDatagram, UdpSocket};
 use wasip2::sockets::udp_create_socket::create_udp_socket;
 
 const FAMILIES: [IpAddressFamily; 2] = [IpAddressFamily::Ipv4, IpAddressFamily::Ipv6];
+
+/// The name alone: the error's own text has several lines.
+fn print(call: &str, outcome: Result<impl Debug, ErrorCode>) {
+    crate::print(call, outcome.map_err(|error| error.name()));
+}
 
 fn address(family: IpAddressFamily, loopback: bool, port: u16) -> IpSocketAddress {
     let last = u8::from(loopback);
