@@ -56,7 +56,9 @@ fn request(
         "https" => Scheme::Https,
         other => Scheme::Other(other.to_owned()),
     };
-    request.set_method(&Method::Other(method.to_owned())).map_err(|()| ErrorCode::HttpRequestMethodInvalid)?;
+    request
+        .set_method(&Method::Other(method.to_owned()))
+        .map_err(|()| ErrorCode::HttpRequestMethodInvalid)?;
     request.set_scheme(Some(&scheme)).map_err(invalid)?;
     request.set_authority(Some(authority)).map_err(invalid)?;
     request.set_path_with_query(Some(path).filter(|path| !path.is_empty())).map_err(invalid)?;
