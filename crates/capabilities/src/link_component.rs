@@ -38,30 +38,20 @@ pub fn link_component(engine: &Engine, component: &Component) -> Result<Linker<H
             unknown.push(name.to_owned());
             continue;
         };
-        let together = defined_together(interface, track);
-        if defined.contains(&(together, track)) {
+        // Two patch versions of an interface are one definition.
+        if defined.contains(&(interface, track)) {
             continue;
         }
-        defined.push((together, track));
+        defined.push((interface, track));
         let known = match track {
-            Track::Wasi02 => define_0_2(&mut linker, together)?,
-            Track::Wasi03 => define_0_3(&mut linker, together)?,
+            Track::Wasi02 => define_0_2(&mut linker, interface)?,
+            Track::Wasi03 => define_0_3(&mut linker, interface)?,
         };
         if !known {
             unknown.push(name.to_owned());
         }
     }
     if unknown.is_empty() { Ok(linker) } else { Err(UnknownImports(unknown).into()) }
-}
-
-/// The name under which an interface is defined: its own, so that two patch versions of it are defined once,
-/// or that of the package whose interfaces have one definition.
-fn defined_together(interface: &str, track: Track) -> &str {
-    match (track, interface) {
-        (Track::Wasi02, "wasi:http/types" | "wasi:http/outgoing-handler") => "wasi:http",
-        (Track::Wasi03, "wasi:http/types" | "wasi:http/client") => "wasi:http",
-        _ => interface,
-    }
 }
 
 /// Whether nothing has to be provided: a type other than a resource is the same everywhere.
@@ -160,8 +150,7 @@ fn define_0_2(l: &mut Linker<Host>, interface: &str) -> Result<bool> {
             replacing(l, sockets::host::wasi_p2::replace_udp)?;
         }
         "wasi:sockets/ip-name-lookup" => sockets::host::wasi_p2::define_lookup(l)?,
-        "wasi:http" => http::host::wasi_http::add_to_linker(l)?,
-        _ => return Ok(false),
+        other => return http::host::wasi_http::define_0_2(l, other),
     }
     Ok(true)
 }
@@ -199,8 +188,7 @@ fn define_0_3(l: &mut Linker<Host>, interface: &str) -> Result<bool> {
             replacing(l, sockets::host::wasi_p3::replace_types)?;
         }
         "wasi:sockets/ip-name-lookup" => sockets::host::wasi_p3::define_lookup(l)?,
-        "wasi:http" => http::host::wasi_http::add_p3_to_linker(l)?,
-        _ => return Ok(false),
+        other => return http::host::wasi_http::define_0_3(l, other),
     }
     Ok(true)
 }

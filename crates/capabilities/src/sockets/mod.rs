@@ -306,9 +306,14 @@ impl Sockets {
             SocketAddrUse::TcpAccept => true,
             SocketAddrUse::TcpConnect => self.may_connect(Protocol::Tcp, address),
             SocketAddrUse::UdpSend => self.may_send(address),
-            // The hook does not say on which socket it came; whoever knows asks `may_receive`.
+            // The hook does not say on which socket it came; whoever knows asks `may_receive`. Whoever may
+            // send to one port of the guest gains nothing by sending to another.
             SocketAddrUse::UdpReceive => {
-                self.policy.ports.any(Protocol::Udp) || self.allows(Protocol::Udp, address)
+                let mapped = self.policy.ports.any(Protocol::Udp);
+                if mapped {
+                    lock(&self.policy.peers).entry(canonical(address));
+                }
+                mapped || self.allows(Protocol::Udp, address)
             }
         }
     }

@@ -4,9 +4,11 @@ mod bad_input;
 mod basics;
 mod cache;
 mod compile;
+mod greedy;
 mod invoke;
 mod limits;
 mod traps;
+mod web_server;
 
 use sampan_testing::{Finished, finish, sampan};
 use std::ffi::OsStr;

@@ -14,18 +14,34 @@ use wasmtime::Result;
 use wasmtime::component::Linker;
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi_http::{
-    Error as WasiError, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+    Error as WasiError, RequestOptions, WasiBody, WasiHttp, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
-/// Defines wasi:http 0.2's outgoing side, and its types, which its incoming side shares.
-/// The interfaces of `wasi:io` that it builds on must be linked as well.
-pub fn add_to_linker(linker: &mut Linker<Host>) -> Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+/// Defines an interface of wasi:http 0.2 by its name without version; `false` where there is none such.
+/// The types build on `wasi:io`, which must be linked as well.
+pub fn define_0_2(linker: &mut Linker<Host>, interface: &str) -> Result<bool> {
+    use wasmtime_wasi_http::p2::bindings::{LinkOptions, http};
+    match interface {
+        "wasi:http/types" => {
+            http::types::add_to_linker::<_, WasiHttp>(linker, &LinkOptions::default().into(), Host::http)?;
+        }
+        "wasi:http/outgoing-handler" => {
+            http::outgoing_handler::add_to_linker::<_, WasiHttp>(linker, Host::http)?;
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
-/// Defines wasi:http 0.3's client and types.
-pub fn add_p3_to_linker(linker: &mut Linker<Host>) -> Result<()> {
-    wasmtime_wasi_http::p3::add_to_linker(linker)
+/// The same for wasi:http 0.3.
+pub fn define_0_3(linker: &mut Linker<Host>, interface: &str) -> Result<bool> {
+    use wasmtime_wasi_http::p3::bindings::http;
+    match interface {
+        "wasi:http/types" => http::types::add_to_linker::<_, WasiHttp>(linker, Host::http)?,
+        "wasi:http/client" => http::client::add_to_linker::<_, WasiHttp>(linker, Host::http)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
 impl WasiHttpView for Host {
