@@ -5,6 +5,7 @@ mod basics;
 mod cache;
 mod compile;
 mod greedy;
+mod http;
 mod invoke;
 mod limits;
 mod traps;
