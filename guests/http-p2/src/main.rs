@@ -1,5 +1,5 @@
-//! `METHOD URL` prints the status and the body; `echo URL COUNT` sends COUNT pieces of 64 KiB while it reads the
-//! answer, and prints how many bytes came; `slow URL MS` waits so long for the first byte; `many URL COUNT`
+//! `METHOD URL` prints the status and the body; `echo URL COUNT` sends COUNT pieces of 64 KiB, then
+//! reads the answer, and prints how many bytes came; `slow URL MS` waits so long for the first byte; `many URL COUNT`
 //! sends so many requests at once. An error is printed as wasi:http's code.
 
 use bytes::Bytes;

@@ -3,7 +3,7 @@
 use super::body::ResponseBody;
 use super::connect::Connector;
 use super::policy::{Policy, Target};
-use super::pool::{Pool, Sent};
+use super::pool::{Lease, Pool, Sent};
 use super::{Body, Error, MAX_RESPONSE_HEAD_BYTES, Timeouts};
 use crate::Explain;
 use http::header::{
@@ -74,6 +74,28 @@ impl Door {
         Arc::clone(&self.places).acquire_many_owned(MAX_UNDER_WAY as u32).await.unwrap()
     }
 
+    async fn connect(&self, target: &Target, deadline: Instant) -> Result<Lease, Error> {
+        let sender = self.connector.connect(&self.policy, target, deadline).await?;
+        Ok(self.pool.lease(target, sender))
+    }
+
+    /// A connection, and whether it was there before: of requests that start at once, one connects, and if the
+    /// server speaks HTTP/2 the others share what it made.
+    async fn connect_or_share(&self, target: &Target, deadline: Instant) -> Result<(Lease, bool), Error> {
+        let gate = self.pool.gate(target);
+        let turn = timeout_at(deadline, gate.acquire()).await.map_err(|_| Error::ConnectTimeout)?;
+        if turn.is_ok()
+            && let Some(lease) = self.pool.take(target)
+        {
+            return Ok((lease, true));
+        }
+        let lease = self.connect(target, deadline).await?;
+        if !lease.is_shared() {
+            gate.close();
+        }
+        Ok((lease, false))
+    }
+
     async fn exchange(
         &self,
         target: &Target,
@@ -85,13 +107,10 @@ impl Door {
         let mut stale = 0;
         loop {
             let kept = if stale < MAX_STALE { self.pool.take(target) } else { None };
-            let reused = kept.is_some();
-            let mut lease = match kept {
-                Some(lease) => lease,
-                None => {
-                    let sender = self.connector.connect(&self.policy, target, deadline).await?;
-                    self.pool.lease(target, sender)
-                }
+            let (mut lease, reused) = match kept {
+                Some(lease) => (lease, true),
+                None if target.tls => self.connect_or_share(target, deadline).await?,
+                None => (self.connect(target, deadline).await?, false),
             };
             let sent = timeout(timeouts.first_byte.min(MAX_TIMEOUT), lease.send(request)).await;
             match sent.map_err(|_| Error::ReadTimeout)? {

@@ -172,20 +172,8 @@ impl Policy {
         let permitted: Vec<IpAddr> =
             addresses.iter().copied().filter(|address| self.may_connect(target, *address)).collect();
         let Some(first) = addresses.first().filter(|_| permitted.is_empty()) else { return Ok(permitted) };
-        let named = Target { host: first.to_canonical().to_string(), ..target.clone() };
-        match target.address() {
-            Some(_) => self.explain.refused(
-                &format!("send a request to {target}, which is not a public address"),
-                &format!("--allow-http {named}"),
-            ),
-            None => self.explain.refused(
-                &format!("send a request to {target}, which leads to the address {first}"),
-                &match Space::of(*first) {
-                    Space::Special => format!("--allow-http {named}"),
-                    Space::Private | Space::Public => format!("--allow-http {target}"),
-                },
-            ),
-        }
+        let (what, flag) = advice(target, *first);
+        self.explain.refused(&what, &flag);
         Err(Error::AddressProhibited)
     }
 
@@ -200,6 +188,20 @@ impl Policy {
             HostPattern::Network(_) => origin.host.matches_address(address),
             HostPattern::Name(one) => space == Space::Private && one == name,
         })
+    }
+}
+
+/// What was refused because of the address, and the flag that would grant it.
+pub fn advice(target: &Target, address: IpAddr) -> (String, String) {
+    let by_address = Target { host: address.to_canonical().to_string(), ..target.clone() };
+    if target.address().is_some() {
+        let what = format!("send a request to {target}, which is not a public address");
+        return (what, format!("--allow-http {by_address}"));
+    }
+    let what = format!("send a request to {target}, which leads to the address {address}");
+    match Space::of(address) {
+        Space::Special => (what, format!("--allow-http {by_address}")),
+        Space::Private | Space::Public => (what, format!("--allow-http {target}")),
     }
 }
 

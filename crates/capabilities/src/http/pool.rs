@@ -12,12 +12,14 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// A connection that was not used for so long is closed.
 const MAX_IDLE: Duration = Duration::from_secs(60);
-/// Unused HTTP/1.1 connections kept for one target, and by one pool.
+/// Unused HTTP/1.1 connections kept for one target.
 const MAX_IDLE_PER_TARGET: usize = 32;
+/// HTTP/1.1 connections kept for all targets, and as many of HTTP/2.
 const MAX_IDLE_TOTAL: usize = 256;
 /// How long a connection may take to become usable again after its response was read.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -47,6 +49,8 @@ struct Idle {
     http1: HashMap<Target, Vec<(http1::SendRequest<Body>, Instant)>>,
     http1_total: usize,
     http2: HashMap<Target, (http2::SendRequest<Body>, Instant)>,
+    /// Who is about to make the first TLS connection to a target, and who waits to share it.
+    gates: HashMap<Target, Weak<Semaphore>>,
     /// Whether a task is there to close what nobody uses.
     swept: bool,
 }
@@ -85,10 +89,26 @@ impl Pool {
     pub fn lease(self: &Arc<Self>, target: &Target, sender: Sender) -> Lease {
         if let Sender::Http2(shared) = &sender {
             let mut idle = self.lock();
-            idle.http2.insert(target.clone(), (shared.clone(), Instant::now()));
-            self.ensure_swept(&mut idle);
+            idle.http2.retain(|_, (sender, _)| !sender.is_closed());
+            if idle.http2.len() < MAX_IDLE_TOTAL {
+                idle.http2.insert(target.clone(), (shared.clone(), Instant::now()));
+                self.ensure_swept(&mut idle);
+            }
         }
         Lease { sender, target: target.clone(), pool: Arc::downgrade(self) }
+    }
+
+    /// For requests that start at once and do not know yet whether the server speaks HTTP/2: one connects, the
+    /// others wait for a permit and then look into the pool. Once it is closed, everybody connects.
+    pub fn gate(&self, target: &Target) -> Arc<Semaphore> {
+        let mut idle = self.lock();
+        if let Some(gate) = idle.gates.get(target).and_then(Weak::upgrade) {
+            return gate;
+        }
+        idle.gates.retain(|_, gate| gate.strong_count() > 0);
+        let gate = Arc::new(Semaphore::new(1));
+        idle.gates.insert(target.clone(), Arc::downgrade(&gate));
+        gate
     }
 
     /// Stops sharing an HTTP/2 connection that did not take a request.
@@ -153,6 +173,10 @@ async fn sweep(pool: Weak<Pool>) {
 }
 
 impl Lease {
+    pub fn is_shared(&self) -> bool {
+        matches!(self.sender, Sender::Http2(_))
+    }
+
     /// Sends a request whose URI is absolute and whose `Host` header is for this function to set.
     /// Dropping the future cancels the request.
     pub async fn send(&mut self, mut request: Request<Body>) -> Sent {

@@ -2,7 +2,7 @@
 
 use super::memory::{self, Scratch, guest};
 use super::wire::{self, Filestat, Generation};
-use super::{Descriptor, Errno, Preview1};
+use super::{Descriptor, Errno, Preview1, mounted};
 use crate::Host;
 use crate::sockets::ReceiveFlags;
 use crate::sockets::host::preview1 as sockets;
@@ -57,7 +57,7 @@ async fn fd_close(memory: &mut [u8], host: &mut Host, fd: u32) -> Result<i32> {
     }
 }
 
-async fn close(memory: &mut [u8], preview1: &mut Preview1, descriptor: Descriptor) -> Result<i32> {
+pub async fn close(memory: &mut [u8], preview1: &mut Preview1, descriptor: Descriptor) -> Result<i32> {
     match descriptor {
         Descriptor::Wasi(inner) => {
             wasi::fd_close(&mut preview1.wasi, &mut GuestMemory::Unshared(memory), inner as i32).await
@@ -228,7 +228,11 @@ fn path_open_function(store: &mut Store<Host>) -> Func {
         |mut caller: Caller<'_, Host>,
          (fd, lookup, path, len, open, base, inheriting, flags, out): Params| {
             Box::new(async move {
-                let (memory, Host { preview1, .. }) = guest(&mut caller)?;
+                let (memory, host) = guest(&mut caller)?;
+                if let Some(real) = mounted::find(memory, host, fd, path as u32, len as u32) {
+                    return mounted::open(memory, host, real, (open, base, inheriting, flags), out).await;
+                }
+                let preview1 = &mut host.preview1;
                 let inner = match preview1.wasi_descriptor(fd, Errno::NOTDIR) {
                     Ok(inner) => inner as i32,
                     Err(errno) => return Ok(Errno::code(Err(errno))),
@@ -247,16 +251,21 @@ fn path_open_function(store: &mut Store<Host>) -> Func {
                     Ok(opened) => opened,
                     Err(errno) => return Ok(Errno::code(Err(errno))),
                 };
-                match preview1.descriptors().insert(Descriptor::Wasi(opened)) {
-                    Ok(fd) => Ok(Errno::code(memory::write_u32(memory, out, fd))),
-                    Err(errno) => {
-                        close(memory, preview1, Descriptor::Wasi(opened)).await?;
-                        Ok(Errno::code(Err(errno)))
-                    }
-                }
+                give(memory, preview1, opened, out).await
             })
         },
     )
+}
+
+/// Gives the guest a number for what was opened.
+pub async fn give(memory: &mut [u8], preview1: &mut Preview1, opened: u32, out: u32) -> Result<i32> {
+    match preview1.descriptors().insert(Descriptor::Wasi(opened)) {
+        Ok(fd) => Ok(Errno::code(memory::write_u32(memory, out, fd))),
+        Err(errno) => {
+            close(memory, preview1, Descriptor::Wasi(opened)).await?;
+            Ok(Errno::code(Err(errno)))
+        }
+    }
 }
 
 async fn poll_oneoff(

@@ -11,9 +11,11 @@ impl Errno {
     pub const ACCES: Errno = Errno(2);
     pub const ADDRNOTAVAIL: Errno = Errno(4);
     pub const BADF: Errno = Errno(8);
+    pub const BUSY: Errno = Errno(10);
     pub const FAULT: Errno = Errno(21);
     pub const INVAL: Errno = Errno(28);
     pub const IO: Errno = Errno(29);
+    pub const ISDIR: Errno = Errno(31);
     pub const MSGSIZE: Errno = Errno(35);
     pub const NFILE: Errno = Errno(41);
     pub const NOSYS: Errno = Errno(52);

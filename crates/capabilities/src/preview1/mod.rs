@@ -6,6 +6,7 @@ mod delegate;
 mod descriptors;
 mod errno;
 pub(crate) mod memory;
+mod mounted;
 mod poll;
 mod preview0;
 mod wire;
@@ -19,9 +20,7 @@ pub(crate) use poll::poll_epoll;
 use poll::poll_oneoff;
 use wasmtime::{Func, FuncType, Store};
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::p1::types::Fd;
-use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1;
-use wiggle::GuestMemory;
+use wire::Generation;
 
 /// The module names of the two generations.
 const PREVIEW1: &str = "wasi_snapshot_preview1";
@@ -30,6 +29,8 @@ const PREVIEW0: &str = "wasi_unstable";
 /// Preview 1's state of one guest.
 pub struct Preview1 {
     pub(crate) wasi: WasiP1Ctx,
+    /// Folders that the guest sees; wasmtime-wasi has more, the real ones of mounted files.
+    preopens: u32,
     /// Made at the first call: a component never needs them.
     descriptors: Option<Descriptors>,
     waiter: Waiter,
@@ -39,20 +40,15 @@ pub struct Preview1 {
 }
 
 impl Preview1 {
-    pub fn new(wasi: WasiP1Ctx, _files: &Files) -> Self {
-        Preview1 { wasi, descriptors: None, waiter: Waiter::default(), level: None, edge: None }
+    pub fn new(wasi: WasiP1Ctx, files: &Files) -> Self {
+        let preopens = files.shown().len() as u32;
+        let waiter = Waiter::default();
+        Preview1 { wasi, preopens, descriptors: None, waiter, level: None, edge: None }
     }
 
     fn descriptors(&mut self) -> &mut Descriptors {
-        let wasi = &mut self.wasi;
-        self.descriptors.get_or_insert_with(|| {
-            // Standard streams, then the preopened folders, without gaps.
-            let mut count = 3;
-            while wasi.fd_prestat_get(&mut GuestMemory::Unshared(&mut []), Fd::from(count)).is_ok() {
-                count += 1;
-            }
-            Descriptors::new(count)
-        })
+        // Standard streams, then the preopened folders, without gaps.
+        self.descriptors.get_or_insert_with(|| Descriptors::new(3 + self.preopens))
     }
 
     /// wasmtime-wasi's number for a descriptor of the guest; `otherwise` where that is a socket.
@@ -81,10 +77,12 @@ impl Preview1 {
 /// The host function for an import of preview 1 or 0, if there is one of that name and type.
 pub(crate) fn function(store: &mut Store<Host>, module: &str, name: &str, ty: &FuncType) -> Option<Func> {
     let func = match module {
-        PREVIEW1 => calls::function(store, name)
+        PREVIEW1 => mounted::function(store, Generation::Preview1, name)
+            .or_else(|| calls::function(store, name))
             .or_else(|| delegate::function(store, name))
             .or_else(|| crate::sockets::host::preview1::function(store, name, ty.params().len())),
-        PREVIEW0 => preview0::function(store, name)
+        PREVIEW0 => mounted::function(store, Generation::Preview0, name)
+            .or_else(|| preview0::function(store, name))
             .or_else(|| calls::function(store, name))
             .or_else(|| delegate::function(store, name))
             .or_else(|| crate::sockets::host::preview1::standard(store, name)),

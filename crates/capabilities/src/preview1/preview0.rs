@@ -2,6 +2,7 @@
 
 use super::calls::write_socket_filestat;
 use super::memory::{self, guest};
+use super::mounted::{self, Real};
 use super::poll::Call;
 use super::wire::{Filestat, Generation};
 use super::{Descriptor, Errno};
@@ -27,7 +28,7 @@ pub fn function(store: &mut Store<Host>, name: &str) -> Option<Func> {
             |mut caller: Caller<'_, Host>, (fd, flags, path, len, out): (u32, i32, u32, u32, u32)| {
                 Box::new(async move {
                     let (memory, host) = guest(&mut caller)?;
-                    path_filestat_get(memory, host, fd, flags, (path, len), out).await
+                    path_filestat_get(memory, host, fd, flags, (path, len), out, Generation::Preview0).await
                 })
             },
         ),
@@ -79,17 +80,25 @@ async fn fd_filestat_get(memory: &mut [u8], host: &mut Host, fd: u32, out: u32) 
     };
     let view = &mut GuestMemory::Unshared(&mut *memory);
     let stat = host.preview1.wasi.fd_filestat_get(view, Fd::from(inner)).await;
-    write_filestat(memory, out, stat)
+    write_filestat(memory, out, stat, Generation::Preview0)
 }
 
-async fn path_filestat_get(
+pub async fn path_filestat_get(
     memory: &mut [u8],
     host: &mut Host,
     fd: u32,
     flags: i32,
     path: (u32, u32),
     out: u32,
+    generation: Generation,
 ) -> Result<i32> {
+    if let Some(mut real) = mounted::find(memory, host, fd, path.0, path.1) {
+        let view = &mut GuestMemory::Unshared(real.memory.as_mut());
+        let name = GuestPtr::new((Real::NAME, real.name_len));
+        let directory = Fd::from(real.directory);
+        let stat = host.preview1.wasi.path_filestat_get(view, directory, Lookupflags::empty(), name).await;
+        return write_filestat(memory, out, stat, generation);
+    }
     let inner = match host.preview1.wasi_descriptor(fd, Errno::NOTDIR) {
         Ok(inner) => inner,
         Err(errno) => return Ok(Errno::code(Err(errno))),
@@ -98,10 +107,15 @@ async fn path_filestat_get(
     let view = &mut GuestMemory::Unshared(&mut *memory);
     let wasi = &mut host.preview1.wasi;
     let stat = wasi.path_filestat_get(view, Fd::from(inner), flags, GuestPtr::new(path)).await;
-    write_filestat(memory, out, stat)
+    write_filestat(memory, out, stat, generation)
 }
 
-fn write_filestat(memory: &mut [u8], out: u32, stat: Result<types::Filestat, types::Error>) -> Result<i32> {
+fn write_filestat(
+    memory: &mut [u8],
+    out: u32,
+    stat: Result<types::Filestat, types::Error>,
+    generation: Generation,
+) -> Result<i32> {
     let stat = match stat {
         Ok(stat) => stat,
         // Either an error number or a trap.
@@ -117,7 +131,7 @@ fn write_filestat(memory: &mut [u8], out: u32, stat: Result<types::Filestat, typ
         modified_ns: stat.mtim,
         changed_ns: stat.ctim,
     }
-    .to_bytes(Generation::Preview0);
+    .to_bytes(generation);
     let target = memory::aligned_mut(memory, out, bytes.len() as u32, 8);
     Ok(Errno::code(target.map(|target| target.copy_from_slice(&bytes))))
 }

@@ -109,6 +109,11 @@ impl Sockets {
         Ok(sockets)
     }
 
+    /// Where the ports of `-p` are: protocol, the guest's port, the host's address.
+    pub fn mapped_ports(&self) -> Vec<(Protocol, u16, SocketAddr)> {
+        self.policy.ports.all().collect()
+    }
+
     /// Whether anything at all is granted for the protocol.
     pub fn any(&self, protocol: Protocol) -> bool {
         !self.rules(protocol).1.is_empty() || self.policy.ports.any(protocol)
@@ -301,9 +306,14 @@ impl Sockets {
             SocketAddrUse::TcpAccept => true,
             SocketAddrUse::TcpConnect => self.may_connect(Protocol::Tcp, address),
             SocketAddrUse::UdpSend => self.may_send(address),
-            // The hook does not say on which socket it came; whoever knows asks `may_receive`.
+            // The hook does not say on which socket it came; whoever knows asks `may_receive`. Whoever may
+            // send to one port of the guest gains nothing by sending to another.
             SocketAddrUse::UdpReceive => {
-                self.policy.ports.any(Protocol::Udp) || self.allows(Protocol::Udp, address)
+                let mapped = self.policy.ports.any(Protocol::Udp);
+                if mapped {
+                    lock(&self.policy.peers).entry(canonical(address));
+                }
+                mapped || self.allows(Protocol::Udp, address)
             }
         }
     }

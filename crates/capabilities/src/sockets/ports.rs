@@ -48,12 +48,15 @@ impl Ports {
         Ok(Ports(ports))
     }
 
-    /// Protocol, guest port and host address of the mappings for which the user named no host port.
+    /// Protocol, guest port and host address of all mappings.
+    pub fn all(&self) -> impl Iterator<Item = (Protocol, u16, SocketAddr)> {
+        self.0.iter().map(|port| (port.protocol, port.guest_port, port.host))
+    }
+
+    /// The same of the mappings for which the user named no host port.
     pub fn chosen_by_system(&self) -> impl Iterator<Item = (Protocol, u16, SocketAddr)> {
-        self.0
-            .iter()
-            .filter(|port| port.chosen_by_system)
-            .map(|port| (port.protocol, port.guest_port, port.host))
+        let chosen = self.0.iter().filter(|port| port.chosen_by_system);
+        chosen.map(|port| (port.protocol, port.guest_port, port.host))
     }
 
     pub fn any(&self, protocol: Protocol) -> bool {

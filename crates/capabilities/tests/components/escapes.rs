@@ -1,11 +1,13 @@
 //! A mounted directory is all that a guest reaches, whatever the path, and a read-only one stays as it is.
 
-use crate::run::{check, lines, mount, mounts};
+use crate::run::{check, engine, lines, mount, mounts, run_module, steps};
 use rustix::fs::{Mode, OFlags, RenameFlags};
+use sampan_app::{Grants, Program};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use wasmtime::Module;
 
 /// Both versions of wasi:filesystem, which take the same steps.
 const GUESTS: [&str; 2] = ["paths-p2", "paths-p3"];
@@ -168,6 +170,83 @@ fn a_read_only_mount_stays_as_it_is() {
         );
         assert_eq!(describe(&tree.path().join("root")), before, "{guest}");
     }
+}
+
+/// A module of preview 1, whose paths take another way to the same directories.
+fn module_lines(grants: Grants, todo: &[&str]) -> Vec<String> {
+    let module = Module::from_file(engine(), sampan_testing::guest("files")).expect("a module");
+    let args = steps(todo);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let output = run_module(&module, Program { grants, ..Program::default() }, &args);
+    output.stdout.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn no_path_of_a_module_leads_out() {
+    let tree = tree();
+    let secret = tree.path().join("outside/secret.txt");
+    let todo = [
+        "symlink ../outside /data/own",
+        &format!("cat {}", secret.display()),
+        "cat /data/../outside/secret.txt",
+        "cat /data/sub/../../outside/secret.txt",
+        "cat /data/absolute/secret.txt",
+        "cat /data/up/secret.txt",
+        "cat /data/own/secret.txt",
+        "cat /data/parent/outside/secret.txt",
+        "cat /data/magic/etc/passwd",
+        "cat /etc/passwd",
+        "stat /data/up/secret.txt",
+        "write /data/up/new x",
+        "mkdir /data/up/new",
+        "rm /data/up/secret.txt",
+        "mv /data/up/secret.txt /data/stolen",
+        "mv /data/a.txt /data/up/a.txt",
+        "link /data/up/secret.txt /data/stolen",
+        "symlink /etc /data/etc",
+    ];
+    let lines = module_lines(mounts([mount(tree.path().join("root"), "/data", false)]), &todo);
+    assert_eq!(lines[0], "symlink: ok");
+    for (step, line) in todo.iter().zip(&lines).skip(1) {
+        assert!(line.ends_with(": PermissionDenied") || line.ends_with(": NotFound"), "{step}: {line}");
+    }
+    assert_eq!(fs::read_dir(tree.path().join("outside")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_read_only_mount_stays_as_it_is_for_a_module() {
+    let tree = tree();
+    let before = describe(&tree.path().join("root"));
+    let todo = [
+        "write /data/a.txt x",
+        "append /data/a.txt x",
+        "create-new /data/new",
+        "patch /data/a.txt 0 x",
+        "truncate /data/a.txt 0",
+        "mkdir /data/new",
+        "rm /data/a.txt",
+        "rmdir /data/sub",
+        "mv /data/a.txt /data/new",
+        "mv /data/a.txt /rw/stolen",
+        "mv /rw/secret.txt /data/new",
+        "link /data/a.txt /data/new",
+        "link /data/a.txt /rw/stolen",
+        "link /rw/secret.txt /data/new",
+        "symlink a.txt /data/new",
+        "touch /data/a.txt 1000",
+        "cat /data/a.txt",
+    ];
+    let grants = mounts([
+        mount(tree.path().join("root"), "/data", true),
+        mount(tree.path().join("outside"), "/rw", false),
+    ]);
+    let lines = module_lines(grants, &todo);
+    let (last, changes) = lines.split_last().unwrap();
+    for (step, line) in todo.iter().zip(changes) {
+        assert!(line.ends_with(": PermissionDenied"), "{step}: {line}");
+    }
+    assert_eq!(last, "cat: inside");
+    assert_eq!(describe(&tree.path().join("root")), before);
 }
 
 /// Names, kinds, sizes and times of everything below a folder.

@@ -1,9 +1,10 @@
 //! A mounted file: found by its guest path, with the rights of its mount, and nothing of its neighbours.
 
-use crate::run::{check, lines, mount, mounts, run, run_program};
+use crate::run::{Output, check, engine, lines, mount, mounts, run_module, run_program};
 use sampan_app::Program;
 use std::fs;
 use std::os::unix::fs::symlink;
+use wasmtime::Module;
 
 const GUESTS: [&str; 2] = ["paths-p2", "paths-p3"];
 
@@ -126,6 +127,16 @@ fn a_link_in_its_place_is_not_followed() {
     }
 }
 
+fn files_module() -> Module {
+    Module::from_file(engine(), sampan_testing::guest("files")).expect("a module")
+}
+
+/// The guest `files`, as a component and as a module of preview 1.
+fn run_both(program: &Program, args: &str) -> [Output; 2] {
+    let args: Vec<&str> = args.split(' ').collect();
+    [run_program("files", program.clone(), &args), run_module(&files_module(), program.clone(), &args)]
+}
+
 #[test]
 fn the_c_library_finds_it() {
     let tree = tree();
@@ -135,13 +146,46 @@ fn the_c_library_finds_it() {
         mount(tree.path().join("data"), "/data", true),
         mount(tree.path().join("real/key.pem"), "/data/conf/key", true),
     ]);
-    let args = "cat /etc/app.toml -- append /etc/app.toml ! -- cat /etc/app.toml -- stat /data/conf/key \
-                -- cat /data/conf/key -- cat /etc/key.pem -- rm /etc/app.toml -- cat /data/other.txt";
-    let output = run("files", grants, &args.split(' ').collect::<Vec<_>>());
-    let lines: Vec<&str> = output.stdout.lines().collect();
-    assert_eq!(lines[..3], ["cat: settings", "append: ok", "cat: settings!"]);
-    assert!(lines[3].starts_with("stat: file 6 "), "{lines:?}");
-    assert_eq!(lines[4..], ["cat: secret", "cat: NotFound", "rm: ResourceBusy", "cat: other"]);
+    let args = "write /etc/app.toml text -- append /etc/app.toml ! -- cat /etc/app.toml \
+                -- stat /data/conf/key -- cat /data/conf/key -- write /data/conf/key x -- cat /etc/key.pem \
+                -- rm /etc/app.toml -- mv /etc/app.toml /etc/new -- write /etc/new x -- cat /data/other.txt \
+                -- touch /etc/app.toml 1000 -- stat /etc/app.toml -- mkdir /etc/app.toml -- ls /etc";
+    let program = Program { grants, ..Program::default() };
+    for output in run_both(&program, args) {
+        let lines: Vec<&str> = output.stdout.lines().collect();
+        assert_eq!(lines[..3], ["write: ok", "append: ok", "cat: text!"]);
+        assert!(lines[3].starts_with("stat: file 6 "), "{lines:?}");
+        let expected = [
+            "cat: secret",
+            "write: PermissionDenied",
+            "cat: NotFound",
+            "rm: ResourceBusy",
+            "mv: ResourceBusy",
+            "write: PermissionDenied",
+            "cat: other",
+            "touch: ok",
+            "stat: file 5 1000",
+            "mkdir: ResourceBusy",
+            "ls: ",
+        ];
+        assert_eq!(lines[4..], expected);
+    }
+}
+
+#[test]
+fn the_c_library_meets_what_was_put_in_its_place() {
+    let tree = tree();
+    let real = tree.path().join("real");
+    let grants = mounts([mount(real.join("app.toml"), "/etc/app.toml", false), mount(&real, "/real", false)]);
+    let program = Program { grants, ..Program::default() };
+    let args = "rm /real/app.toml -- symlink key.pem /real/app.toml -- cat /etc/app.toml \
+                -- rm /real/app.toml -- mkdir /real/app.toml -- cat /etc/app.toml -- rmdir /real/app.toml \
+                -- write /real/app.toml again -- cat /etc/app.toml";
+    for output in run_both(&program, args) {
+        let lines: Vec<&str> = output.stdout.lines().collect();
+        assert_eq!((lines[2], lines[5]), ("cat: FilesystemLoop", "cat: IsADirectory"));
+        assert_eq!(lines[8], "cat: again");
+    }
 }
 
 #[test]
@@ -153,6 +197,52 @@ fn the_working_directory_is_where_relative_paths_begin() {
         mount(tree.path().join("real/app.toml"), "/data/conf/app.toml", true),
     ]);
     let program = Program { grants, workdir: Some("/data/conf".to_owned()), ..Program::default() };
-    let output = run_program("files", program, &"cat x -- cat app.toml".split(' ').collect::<Vec<_>>());
-    assert_eq!(output.stdout, "cat: here\ncat: settings\n");
+    for output in run_both(&program, "cat x -- cat app.toml -- cat /data/other.txt -- cat ../other.txt") {
+        let lines: Vec<&str> = output.stdout.lines().collect();
+        assert_eq!(lines[..3], ["cat: here", "cat: settings", "cat: other"]);
+        assert_ne!(lines[3], "cat: other", "the directory above is reached by its own path");
+    }
+}
+
+/// Exits with the number of preopens that `fd_prestat_get` admits, or 100 and more if a file can be opened
+/// through a descriptor beyond them, or if one beyond them can be listed.
+const COUNT_PREOPENS: &str = r#"(module
+    (import "GENERATION" "fd_prestat_get" (func $prestat (param i32 i32) (result i32)))
+    (import "GENERATION" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "GENERATION" "fd_readdir" (func $list (param i32 i32 i32 i64 i32) (result i32)))
+    (import "GENERATION" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 512) "key.pem")
+    (func (export "_start") (local $fd i32) (local $code i32)
+        (local.set $fd (i32.const 3))
+        (block $end (loop $next
+            (br_if $end (call $prestat (local.get $fd) (i32.const 0)))
+            (local.set $fd (i32.add (local.get $fd) (i32.const 1)))
+            (br $next)))
+        (local.set $code (i32.sub (local.get $fd) (i32.const 3)))
+        (loop $beyond
+            (if (i32.eqz (call $open (local.get $fd) (i32.const 0) (i32.const 512) (i32.const 7)
+                    (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 0)))
+                (then (call $exit (i32.const 100))))
+            (if (i32.eqz (call $list (local.get $fd) (i32.const 1024) (i32.const 1024) (i64.const 0) (i32.const 0)))
+                (then (call $exit (i32.const 101))))
+            (local.set $fd (i32.add (local.get $fd) (i32.const 1)))
+            (br_if $beyond (i32.lt_u (local.get $fd) (i32.const 40))))
+        (call $exit (local.get $code))))"#;
+
+#[test]
+fn its_real_directory_is_no_descriptor_of_a_module() {
+    let tree = tree();
+    let grants = mounts([
+        mount(tree.path().join("real/app.toml"), "/etc/app.toml", false),
+        mount(tree.path().join("data"), "/data", false),
+        mount(tree.path().join("real/app.toml"), "/data/app.toml", false),
+    ]);
+    let program = Program { grants, ..Program::default() };
+    for generation in ["wasi_snapshot_preview1", "wasi_unstable"] {
+        let text = COUNT_PREOPENS.replace("GENERATION", generation);
+        let module = Module::new(engine(), text).expect("a module");
+        assert_eq!(run_module(&module, program.clone(), &[]).code, 2, "{generation}: /data and /etc");
+    }
 }

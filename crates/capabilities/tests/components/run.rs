@@ -1,7 +1,7 @@
-//! Runs a guest component under given grants and collects what it prints.
+//! Runs a guest under given grants and collects what it prints.
 
 use sampan_app::{Grants, Mount, Program};
-use sampan_capabilities::{Host, link_component};
+use sampan_capabilities::{Host, link_component, resolve_module_imports};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader};
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 use std::thread::JoinHandle;
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine, Result, Store, StoreLimits};
+use wasmtime::{Engine, Instance, Module, Result, Store, StoreLimits};
 use wasmtime_wasi::cli::{OutputFile, StdoutStream};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{I32Exit, WasiCtx, p2, p3};
@@ -24,11 +24,7 @@ pub struct Output {
 
 pub fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| {
-        let mut config = Config::new();
-        config.wasm_component_model_async(true);
-        Engine::new(&config).expect("an engine")
-    })
+    ENGINE.get_or_init(Engine::default)
 }
 
 fn component(guest: &str) -> Component {
@@ -49,6 +45,22 @@ pub fn run(guest: &str, grants: Grants, args: &[&str]) -> Output {
 pub fn run_program(guest: &str, mut program: Program, args: &[&str]) -> Output {
     program.args = std::iter::once(guest).chain(args.iter().copied()).map(str::to_owned).collect();
     run_component(&component(guest), program)
+}
+
+/// Runs a module of preview 1 or 0 to its end.
+pub fn run_module(module: &Module, mut program: Program, args: &[&str]) -> Output {
+    program.args = std::iter::once("module").chain(args.iter().copied()).map(str::to_owned).collect();
+    let stdout = MemoryOutputPipe::new(1 << 22);
+    let run = async |stdout| -> Result<()> {
+        let host = host(&program, stdout)?;
+        let mut store = Store::new(engine(), host);
+        let imports = resolve_module_imports(&mut store, module)?;
+        let instance = Instance::new_async(&mut store, module, &imports).await?;
+        instance.get_typed_func::<(), ()>(&mut store, "_start")?.call_async(&mut store, ()).await
+    };
+    let ended = runtime().block_on(run(stdout.clone())).map(|()| 0);
+    let code = exit_code(ended, &program);
+    Output { stdout: String::from_utf8_lossy(&stdout.contents()).into_owned(), code }
 }
 
 /// Lines of a guest that goes on running.
@@ -74,8 +86,15 @@ pub fn run_component(component: &Component, program: Program) -> Output {
 }
 
 fn block_on(component: &Component, program: &Program, stdout: impl StdoutStream + 'static) -> i32 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    match runtime.block_on(run_async(component, program, stdout)) {
+    exit_code(runtime().block_on(run_async(component, program, stdout)), program)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn exit_code(ended: Result<i32>, program: &Program) -> i32 {
+    match ended {
         Ok(code) => code,
         Err(error) => match error.downcast_ref::<I32Exit>() {
             Some(exit) => exit.0,
@@ -84,14 +103,18 @@ fn block_on(component: &Component, program: &Program, stdout: impl StdoutStream 
     }
 }
 
+fn host(program: &Program, stdout: impl StdoutStream + 'static) -> Result<Host> {
+    let mut wasi = WasiCtx::builder();
+    wasi.stdout(stdout).inherit_stderr().allow_blocking_current_thread(true);
+    Ok(Host::new(program, wasi, Box::new(StoreLimits::default()))?)
+}
+
 async fn run_async(
     component: &Component,
     program: &Program,
     stdout: impl StdoutStream + 'static,
 ) -> Result<i32> {
-    let mut wasi = WasiCtx::builder();
-    wasi.stdout(stdout).inherit_stderr().allow_blocking_current_thread(true);
-    let host = Host::new(program, wasi, Box::new(StoreLimits::default()))?;
+    let host = host(program, stdout)?;
     let mut store = Store::new(engine(), host);
     let linker = link_component(engine(), component)?;
     let run = component.component_type();

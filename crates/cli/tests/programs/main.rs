@@ -4,7 +4,9 @@
 //! a single test.
 
 mod c_compiler;
+mod databases;
 mod interpreters;
+mod quickjs;
 mod sqlite;
 mod utilities;
 

@@ -19,9 +19,10 @@ pub fn text(bytes: &[u8]) -> Result<&str, Malformed> {
 }
 
 /// The request's headers, `name:value` a line: split at the first `:`, values as they are (no trimming).
-/// Names and values still need the checks of HTTP. Empty lines mean nothing.
+/// Names and values still need the checks of HTTP. Empty lines mean nothing,
+/// nor do carriage returns at the end of one.
 pub fn request_headers(block: &str) -> Result<Vec<(&str, &str)>, Malformed> {
-    let lines = block.lines().filter(|line| !line.is_empty());
+    let lines = block.split('\n').map(|line| line.trim_end_matches('\r')).filter(|line| !line.is_empty());
     lines.map(|line| line.split_once(':').ok_or(Malformed::HeaderLine)).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use super::server::{Server, describe};
 use super::*;
-use crate::http::policy::{Policy, Space, Target};
+use crate::http::policy::{Policy, Space, Target, advice};
 use std::net::IpAddr;
 
 fn target(uri: &str) -> Result<Target, Error> {
@@ -120,6 +120,26 @@ fn addresses_behind_a_name() {
     // The exact name of another origin does not help.
     let crossed = policy(&["https://*.example.com", "https://db.example.com", "http://api.example.com"]);
     assert_eq!(crossed.permitted(&api, &inward), Err(Error::AddressProhibited));
+}
+
+#[test]
+fn the_advised_flag_grants_what_was_refused() {
+    let cases = [
+        ("https://api.example.com", "10.0.0.1", "https://api.example.com"),
+        ("https://api.example.com", "169.254.169.254", "https://169.254.169.254"),
+        ("http://127.0.0.1:3500", "127.0.0.1", "http://127.0.0.1:3500"),
+        ("http://[::ffff:10.0.0.1]:80", "::ffff:10.0.0.1", "http://10.0.0.1"),
+        ("https://[fe80::1]:8443", "fe80::1", "https://[fe80::1]:8443"),
+    ];
+    for (uri, address, grant) in cases {
+        let (target, address) = (target(uri).unwrap(), address.parse().unwrap());
+        let wildcard = Policy::new(&origins(&["*"]), &Explain::default());
+        assert_eq!(wildcard.permitted(&target, &[address]), Err(Error::AddressProhibited), "{uri}");
+        let (_, flag) = advice(&target, address);
+        assert_eq!(flag, format!("--allow-http {grant}"));
+        let advised = Policy::new(&origins(&["*", grant]), &Explain::default());
+        assert_eq!(advised.permitted(&target, &[address]), Ok(vec![address]), "{uri} {grant}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod errors;
 mod exchange;
 mod experimental;
 mod grants;
+mod guests;
 mod redirects;
 mod server;
 mod streaming;

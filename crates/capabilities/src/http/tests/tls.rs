@@ -30,6 +30,37 @@ fn http2_is_preferred_and_shared() {
 }
 
 #[test]
+fn requests_that_start_at_once_share_a_connection() {
+    run(async {
+        let authority = Authority::new();
+        let server = Server::https(&authority, &["h2", "http/1.1"], describe).await;
+        let door = trusting(&authority, &server);
+        let uri = server.secure_origin();
+        for answer in join_all((0..50).map(|_| fetch(&door, &uri))).await {
+            assert!(answer.unwrap().ends_with("HTTP/2.0 body=0"));
+        }
+        assert_eq!(server.connections(), 1);
+
+        // With HTTP/1.1 each needs its own, and none waits for another's answer.
+        let all = Arc::new(tokio::sync::Barrier::new(50));
+        let server = Server::https(&authority, &["http/1.1"], move |request| {
+            let all = Arc::clone(&all);
+            async move {
+                all.wait().await;
+                describe(request).await
+            }
+        })
+        .await;
+        let door = trusting(&authority, &server);
+        let uri = server.secure_origin();
+        for answer in join_all((0..50).map(|_| fetch(&door, &uri))).await {
+            assert!(answer.unwrap().ends_with("HTTP/1.1 body=0"));
+        }
+        assert_eq!(server.connections(), 50);
+    });
+}
+
+#[test]
 fn http1_over_tls() {
     run(async {
         let authority = Authority::new();
