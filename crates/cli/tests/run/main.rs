@@ -4,6 +4,7 @@ mod bad_input;
 mod basics;
 mod cache;
 mod compile;
+mod explain;
 mod greedy;
 mod http;
 mod invoke;
