@@ -222,3 +222,16 @@ fn text_on_standard_input_runs() {
     let finished = run_text(&[], "(module (func (export \"_start\")))");
     assert_eq!((finished.code, finished.stderr.as_str()), (0, ""));
 }
+
+#[test]
+fn a_c_program_gets_arguments_environment_and_files() {
+    let dir = temp_dir();
+    std::fs::write(dir.path().join("note"), "from a file\n").unwrap();
+    let mount = format!("{}:/data:ro", dir.path().display());
+    let program = guest_for("c", "hello-c");
+    let program = program.to_str().unwrap();
+    let finished = run(["-e", "NAME=Ada", "-v", &mount, program, "/data/note"]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (0, "hello from C, Ada\nfrom a file\n"));
+    let finished = run([program, "/data/note"]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (2, "hello from C, nobody\n"));
+}

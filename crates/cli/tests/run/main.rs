@@ -7,6 +7,7 @@ mod compile;
 mod explain;
 mod greedy;
 mod http;
+mod inspect;
 mod invoke;
 mod limits;
 mod traps;
