@@ -6,6 +6,7 @@
 
 use crate::link::UnknownImports;
 use crate::{Host, files, http, sockets};
+use sampan_app::Protocol;
 use wasmtime::component::{Component, HasData, Linker, ResourceTable, types::ComponentItem};
 use wasmtime::{Engine, Result};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
@@ -136,10 +137,10 @@ fn define_0_2(l: &mut Linker<Host>, interface: &str) -> Result<bool> {
             net::instance_network::add_to_linker::<_, WasiSockets>(l, sockets_of)?
         }
         "wasi:sockets/tcp-create-socket" => {
-            net::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, sockets_of)?
+            net::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, new_tcp_socket)?
         }
         "wasi:sockets/udp-create-socket" => {
-            net::udp_create_socket::add_to_linker::<_, WasiSockets>(l, sockets_of)?
+            net::udp_create_socket::add_to_linker::<_, WasiSockets>(l, new_udp_socket)?
         }
         "wasi:sockets/tcp" => {
             net::tcp::add_to_linker::<_, WasiSockets>(l, sockets_of)?;
@@ -195,6 +196,18 @@ fn define_0_3(l: &mut Linker<Host>, interface: &str) -> Result<bool> {
 
 /// `Host` has a field of this name, which is something else.
 fn sockets_of(host: &mut Host) -> wasmtime_wasi::sockets::WasiSocketsCtxView<'_> {
+    host.sockets()
+}
+
+/// For an interface whose only call makes a socket: the crate refuses it where nothing is granted, in silence.
+fn new_tcp_socket(host: &mut Host) -> wasmtime_wasi::sockets::WasiSocketsCtxView<'_> {
+    host.sockets.may_open(Protocol::Tcp);
+    host.sockets()
+}
+
+/// As [`new_tcp_socket`].
+fn new_udp_socket(host: &mut Host) -> wasmtime_wasi::sockets::WasiSocketsCtxView<'_> {
+    host.sockets.may_open(Protocol::Udp);
     host.sockets()
 }
 

@@ -92,6 +92,9 @@ async fn run_inside(loaded: Loaded, program: &Program, options: Options) -> Outc
             Stopped::Unrunnable(failure) => (exit_code::NOT_RUNNABLE, Some(failure)),
             Stopped::Failed(error) => {
                 let (code, mut failure) = of_error(&error, &program.limits);
+                if let (Some(failure), Code::Component(component)) = (&mut failure, &loaded.code) {
+                    failure.help = failure.help.take().or_else(|| served_instead(component));
+                }
                 if let (Some(path), Some(dump), Some(failure)) =
                     (&options.coredump, error.downcast_ref::<WasmCoreDump>(), &mut failure)
                 {
@@ -243,17 +246,24 @@ fn guest_failed() -> Stopped {
 fn not_a_command(component: &Component) -> Failure {
     let exports: Vec<_> =
         component.component_type().exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
-    let is_http = |name: &String| name.starts_with("wasi:http/");
     let help = if let Some(pre_release) = exports.iter().find(|name| name.starts_with("wasi:cli/run@")) {
         format!("it exports {pre_release}, which is not a released WASI; rebuild it with current tools")
-    } else if exports.iter().any(is_http) {
-        "it answers HTTP requests; such components are served, not run as commands".to_owned()
+    } else if let Some(help) = served_instead(component) {
+        help
     } else if exports.is_empty() {
         "it exports nothing".to_owned()
     } else {
         format!("call one of its functions with --invoke; it exports: {}", list(&exports))
     };
     Failure::new("the component is not a command: it does not export wasi:cli/run", help)
+}
+
+/// What to do with a component that answers HTTP requests. Some export `wasi:cli/run` all the same, because
+/// they were built as programs; it traps.
+fn served_instead(component: &Component) -> Option<String> {
+    let world = component.component_type();
+    let (http, _) = world.exports(component.engine()).find(|(name, _)| name.starts_with("wasi:http/"))?;
+    Some(format!("it answers HTTP requests ({http}); such components are served, not run as commands"))
 }
 
 /// Names for a message, cut where there are many.

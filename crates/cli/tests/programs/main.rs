@@ -9,6 +9,7 @@ mod interpreters;
 mod quickjs;
 mod sqlite;
 mod utilities;
+mod wstd;
 
 use sampan_testing::{Finished, sampan};
 use std::ffi::OsStr;

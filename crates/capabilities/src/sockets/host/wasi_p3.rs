@@ -8,7 +8,7 @@ use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime::{Result, StoreContextMut};
 use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup::ErrorCode as LookupErrorCode;
 use wasmtime_wasi::p3::bindings::sockets::types::{
-    ErrorCode, HostTcpSocket, HostUdpSocket, IpAddress, IpSocketAddress,
+    ErrorCode, HostTcpSocket, HostUdpSocket, IpAddress, IpAddressFamily, IpSocketAddress,
 };
 use wasmtime_wasi::p3::sockets::SocketResult;
 use wasmtime_wasi::sockets::{TcpSocket, UdpSocket, WasiSocketsView};
@@ -19,6 +19,25 @@ type ToGuest<T> = Result<(Result<T, ErrorCode>,)>;
 /// Replaces calls of `wasi:sockets/types`, which is already defined.
 pub(crate) fn replace_types(linker: &mut Linker<Host>) -> Result<()> {
     let mut types = linker.instance(&format!("wasi:sockets/types@{WASI_0_3}"))?;
+    // As the crate makes them, but a refusal is explained.
+    types.func_wrap(
+        "[static]tcp-socket.create",
+        |mut store: StoreContextMut<'_, Host>, (family,): (IpAddressFamily,)| {
+            let host = store.data_mut();
+            host.sockets.may_open(Protocol::Tcp);
+            to_guest(HostTcpSocket::create(&mut WasiSocketsView::sockets(host), family))
+        },
+    )?;
+    types.func_wrap_async(
+        "[static]udp-socket.create",
+        |mut store: StoreContextMut<'_, Host>, (family,): (IpAddressFamily,)| {
+            Box::new(async move {
+                let host = store.data_mut();
+                host.sockets.may_open(Protocol::Udp);
+                to_guest(HostUdpSocket::create(&mut WasiSocketsView::sockets(host), family).await)
+            })
+        },
+    )?;
     types.func_wrap_async(
         "[method]tcp-socket.bind",
         |mut store: StoreContextMut<'_, Host>, (socket, local): (Resource<TcpSocket>, IpSocketAddress)| {

@@ -1,0 +1,22 @@
+//! `--explain`: a refusal names the flag that would have granted what was refused.
+
+use crate::run;
+use sampan_testing::guest_for;
+
+#[test]
+fn sockets_of_components_that_are_refused_at_once() {
+    for guest in ["sockets-p2", "sockets-p3"] {
+        let path = guest_for("wasm32-wasip2", guest);
+        let finished = run(["--explain".as_ref(), path.as_os_str(), "probe".as_ref()]);
+        assert_eq!(finished.code, 0, "{finished:?}");
+        for line in [
+            "sampan: refused: open a TCP socket; grant it with --allow-tcp HOST:PORT or -p HOST:GUEST\n",
+            "sampan: refused: open a UDP socket; grant it with --allow-udp HOST:PORT or -p HOST:GUEST/udp\n",
+            "sampan: refused: look up localhost; grant it with --allow-tcp localhost:PORT\n",
+        ] {
+            assert!(finished.stderr.contains(line), "{guest}: {line} in {}", finished.stderr);
+        }
+        let silent = run([path.as_os_str(), "probe".as_ref()]);
+        assert_eq!((&*silent.stderr, silent.stdout), ("", finished.stdout));
+    }
+}
