@@ -1,11 +1,12 @@
 //! Checks what rustfmt and clippy cannot: the direction of crates, the first line and length of files,
-//! words that may occur only in certain places, and links between the documents.
+//! words that may occur only in certain places, links between the documents, and guests that no test runs.
 //!
 //! A rule is a function from the tree (or from Cargo's metadata) to problems; each has a test that breaks it.
 
 mod crates;
 mod links;
 mod sources;
+mod tested;
 
 use crate::{Result, paths};
 use std::fs;
@@ -40,6 +41,7 @@ pub fn check() -> Result {
     let mut problems = crates::problems(&crates::from_cargo(paths::root())?);
     problems.extend(sources::problems(&tree));
     problems.extend(links::problems(&tree));
+    problems.extend(tested::problems(&tree));
     for Problem { path, line, what } in &problems {
         eprintln!("{path}:{line}: {what}");
     }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod basics;
+mod behaviours;
 mod cache;
 mod compile;
 mod explain;
