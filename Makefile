@@ -8,7 +8,7 @@ help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: ## build Sampan and serve a page from a WebAssembly program
-	@scripts/demo.sh
+	@scripts/demo.sh || test $$? = 130 # which is Ctrl-C
 
 test: ## install what the tests need, build the guests, run every test
 	scripts/install-test-needs.sh
@@ -19,6 +19,7 @@ test: ## install what the tests need, build the guests, run every test
 check: ## formatting, lints, the tree's own rules, licences and sources of dependencies
 	cargo fmt --all --check
 	cd guests && cargo fmt --all --check
+	cd fuzz && cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo xtask tidy
 	@command -v cargo-deny >/dev/null || cargo install cargo-deny --locked --version $(CARGO_DENY_VERSION)

@@ -48,6 +48,8 @@ announce() {
             echo "Ctrl-C ends it."
             return
         fi
+        # `exec` keeps the number of this process.
+        kill -0 $$ 2>/dev/null || return
         sleep 0.1
     done
 }

@@ -9,7 +9,7 @@ mod process;
 
 pub use guests::{guest, guest_for, wat};
 pub use http::{HttpServer, Request, Response, http_get, http_send};
-pub use net::{TcpServer, free_port};
+pub use net::{TcpServer, allow_many_files, free_port};
 pub use packages::{
     crate_examples, crate_program, crate_source, edited_crate_examples, npm_package, pypi_package, skip,
 };

@@ -12,6 +12,15 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
+/// Lets this test process open as many files and sockets as the system allows at all. Most systems give a
+/// process 1,024, and the tests of a binary share them.
+pub fn allow_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).expect("a soft limit may be raised to the hard one");
+}
+
 /// A server on 127.0.0.1 that handles each connection in a thread of its own. It lives as long as the test
 /// process.
 pub struct TcpServer {

@@ -155,7 +155,9 @@ async fn wait(
     let mut inner =
         (!others.is_empty()).then(|| Box::pin(poll_others(&mut preview1.wasi, subscriptions, others)));
     let earliest = clocks.iter().map(|(_, deadline)| *deadline).min();
-    let mut sleep = earliest.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
+    // Made when there is something to wait for: a time that is over needs no timer, which would only fire in
+    // the next round of its clock, a millisecond later.
+    let mut sleep = None;
     let at_once = !events.is_empty();
     // Each source is asked in every round, so that a busy one does not hide the others.
     let (happened, others) = std::future::poll_fn(|cx| {
@@ -167,11 +169,17 @@ async fn wait(
             Some(inner) => Pin::as_mut(inner).poll(cx),
             None => Poll::Pending,
         };
-        let timer = sleep.as_mut().is_some_and(|sleep| Pin::as_mut(sleep).poll(cx).is_ready());
-        if happened.is_pending() && others.is_pending() && !timer && !at_once {
-            return Poll::Pending;
+        if happened.is_ready() || others.is_ready() || at_once {
+            return Poll::Ready((happened, others));
         }
-        Poll::Ready((happened, others))
+        match earliest {
+            None => Poll::Pending,
+            Some(deadline) if deadline <= Instant::now() => Poll::Ready((happened, others)),
+            Some(deadline) => {
+                let sleep = sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+                Pin::as_mut(sleep).poll(cx).map(|()| (happened, others))
+            }
+        }
     })
     .await;
     if let Poll::Ready(happened) = happened {

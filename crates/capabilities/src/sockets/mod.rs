@@ -351,4 +351,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
+mod socket_tests;
+#[cfg(test)]
 mod tests;

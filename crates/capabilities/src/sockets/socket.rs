@@ -11,7 +11,9 @@ use std::io;
 use std::net::{Ipv6Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
 
-/// Connections that wait for the guest's accept, at most.
+/// Connections that wait for the guest's accept. Programs ask for 128 out of habit; where the queue is full,
+/// a client's next attempt is a second later. The system has its own limit.
+const MIN_BACKLOG: u32 = 1024;
 const MAX_BACKLOG: u32 = 4096;
 
 pub struct Socket {
@@ -104,7 +106,7 @@ impl Socket {
         if !policy.may_listen(bound) {
             return Err(error(libc::EACCES));
         }
-        os.listen(backlog.clamp(1, MAX_BACKLOG) as i32)?;
+        os.listen(backlog.clamp(MIN_BACKLOG, MAX_BACKLOG) as i32)?;
         self.listening = true;
         Ok(())
     }

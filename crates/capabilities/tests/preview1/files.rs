@@ -112,3 +112,46 @@ fn a_poll_reports_bad_descriptors_and_refuses_bad_calls() {
     );
     assert_eq!(run_to_end(wat, &Flags::default()).code, Ok(0));
 }
+
+#[test]
+fn preview_0_seeks_and_looks_in_its_own_way() {
+    // Opens a file of 10 bytes, seeks to 2 before its end (whence 1; in preview 1 that is 2), from there 1
+    // back (whence 0), and asks for its size at 24 and its type at 16 of a filestat of 56 bytes.
+    let wat = r#"(module
+      (import "wasi_unstable" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+      (import "wasi_unstable" "fd_seek" (func $seek (param i32 i64 i32 i32) (result i32)))
+      (import "wasi_unstable" "fd_filestat_get" (func $stat (param i32 i32) (result i32)))
+      (import "wasi_unstable" "path_filestat_get"
+        (func $path_stat (param i32 i32 i32 i32 i32) (result i32)))
+      (import "wasi_unstable" "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 1)
+      (data (i32.const 0) "f")
+      (func $expect (param $result i64) (param $wanted i64) (param $code i32)
+        (if (i64.ne (local.get $result) (local.get $wanted)) (then (call $exit (local.get $code)))))
+      (func $looks (param $at i32) (param $code i32)
+        (call $expect (i64.load (i32.add (local.get $at) (i32.const 24))) (i64.const 10) (local.get $code))
+        (call $expect (i64.load8_u (i32.add (local.get $at) (i32.const 16))) (i64.const 4) (local.get $code))
+        (call $expect (i64.load (i32.add (local.get $at) (i32.const 56))) (i64.const 0) (local.get $code)))
+      (func (export "_start")
+        (call $expect (i64.extend_i32_u (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1)
+          (i32.const 0) (i64.const 6) (i64.const 0) (i32.const 0) (i32.const 64))) (i64.const 0) (i32.const 1))
+        (drop (call $seek (i32.load (i32.const 64)) (i64.const -2) (i32.const 1) (i32.const 72)))
+        (call $expect (i64.load (i32.const 72)) (i64.const 8) (i32.const 2))
+        (drop (call $seek (i32.load (i32.const 64)) (i64.const -1) (i32.const 0) (i32.const 72)))
+        (call $expect (i64.load (i32.const 72)) (i64.const 7) (i32.const 3))
+        (drop (call $seek (i32.load (i32.const 64)) (i64.const 5) (i32.const 2) (i32.const 72)))
+        (call $expect (i64.load (i32.const 72)) (i64.const 5) (i32.const 4))
+        (call $expect (i64.extend_i32_u (call $seek (i32.load (i32.const 64)) (i64.const 0) (i32.const 3)
+          (i32.const 72))) (i64.const 28) (i32.const 5))
+        (drop (call $stat (i32.load (i32.const 64)) (i32.const 128)))
+        (call $looks (i32.const 128) (i32.const 6))
+        (drop (call $path_stat (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 256)))
+        (call $looks (i32.const 256) (i32.const 7))
+        (call $expect (i64.extend_i32_u (call $stat (i32.const 99) (i32.const 128))) (i64.const 8)
+          (i32.const 8))))"#;
+    let folder = temp_dir();
+    std::fs::write(folder.path().join("f"), "0123456789").unwrap();
+    let mounts = [format!("{}:/data:ro", folder.path().display())];
+    assert_eq!(run_to_end(wat, &Flags { mounts: &mounts, ..Flags::default() }).code, Ok(0));
+}

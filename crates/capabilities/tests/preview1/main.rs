@@ -1,6 +1,7 @@
 //! Preview 1 and 0 as guests meet them: modules run in this process, with real files and sockets.
 
 mod abi;
+mod chaos;
 mod examples;
 mod files;
 mod refusals;

@@ -6,6 +6,7 @@ mod cache;
 mod compile;
 mod explain;
 mod greedy;
+mod http;
 mod invoke;
 mod limits;
 mod traps;

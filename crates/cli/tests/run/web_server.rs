@@ -1,6 +1,6 @@
 //! The guest of `make demo` as its visitors see it: a web server on WasmEdge's sockets behind `-p`.
 
-use sampan_testing::{Running, free_port, guest, http_get, http_send, root, sampan};
+use sampan_testing::{Running, allow_many_files, free_port, guest, http_get, http_send, root, sampan};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -61,6 +61,7 @@ fn what_is_not_there_or_not_allowed() {
 /// As many clients at once as a small server has on a busy day; none is lost, and none waits for another.
 #[test]
 fn a_thousand_connections() {
+    allow_many_files();
     let server = server();
     let connect = || TcpStream::connect(&server.address).unwrap();
     let mut clients: Vec<TcpStream> = (0..1000).map(|_| connect()).collect();

@@ -160,7 +160,7 @@ impl Authority {
         Arc::new(crate::http::connect::client_config(roots).unwrap())
     }
 
-    fn server_config(&self, alpn: &[&str]) -> Arc<ServerConfig> {
+    pub fn server_config(&self, alpn: &[&str]) -> Arc<ServerConfig> {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
