@@ -61,18 +61,21 @@ impl Descriptors {
         Ok(removed)
     }
 
-    /// Moves `from` to the number `to`, and gives back what was there. Both must be open.
+    /// Moves `from` to the number `to`, and gives back what was there. The number must have been open once:
+    /// programs put standard output aside and back, as with `dup2`, so that it is closed meanwhile.
     pub fn renumber(&mut self, from: u32, to: u32) -> Result<Option<Descriptor>, Errno> {
         self.get(from)?;
-        self.get(to)?;
         if from == to {
             return Ok(None);
         }
-        let replaced = self.remove(to)?;
+        if to as usize >= self.entries.len() {
+            return Err(Errno::BADF);
+        }
+        let replaced = self.remove(to).ok();
         let moved = self.remove(from)?;
         self.sockets += usize::from(matches!(moved, Descriptor::Socket(_)));
         self.entries[to as usize] = Some(moved);
-        Ok(Some(replaced))
+        Ok(replaced)
     }
 }
 
@@ -109,11 +112,25 @@ mod tests {
         assert!(matches!(table.get(fd), Err(Errno::BADF)));
         assert_eq!(table.sockets, 1);
         assert!(matches!(table.renumber(0, 0), Ok(None)));
-        assert!(matches!(table.renumber(0, fd), Err(Errno::BADF)));
         assert!(matches!(table.renumber(fd, 0), Err(Errno::BADF)));
+        assert!(matches!(table.renumber(0, fd + 1), Err(Errno::BADF)), "a number that never was open");
         assert_eq!(table.insert(socket()), Ok(3), "the number of what was moved is free");
         table.remove(0).unwrap();
         assert_eq!(table.sockets, 1);
+    }
+
+    #[test]
+    fn a_standard_stream_is_put_aside_and_back() {
+        let mut table = Descriptors::new(3);
+        let (aside, file) =
+            (table.insert(Descriptor::Wasi(3)).unwrap(), table.insert(Descriptor::Wasi(4)).unwrap());
+        assert!(matches!(table.renumber(1, aside), Ok(Some(Descriptor::Wasi(3)))));
+        assert!(matches!(table.renumber(file, 1), Ok(None)));
+        assert!(matches!(table.get(1), Ok(Descriptor::Wasi(4))));
+        assert!(matches!(table.renumber(aside, 1), Ok(Some(Descriptor::Wasi(4)))));
+        assert!(matches!(table.get(1), Ok(Descriptor::Wasi(1))));
+        assert_eq!(table.insert(socket()), Ok(aside), "both numbers are free again");
+        assert_eq!(table.insert(socket()), Ok(file));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod quickjs;
 mod sqlite;
 mod utilities;
 mod wstd;
+mod yosys;
 
 use sampan_testing::{Finished, sampan};
 use std::ffi::OsStr;
