@@ -24,6 +24,7 @@ need libclang-rt-dev-wasm32 wasm_builtins
 need npm command -v npm
 need python3-pip python3 -m pip --version
 need redis-server command -v redis-server
+need procps test -x /bin/kill
 
 if [[ ${#needed[@]} == 0 ]]; then
     exit 0

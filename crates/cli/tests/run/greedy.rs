@@ -211,3 +211,29 @@ fn forged_handles_trap() {
         }
     }
 }
+
+#[test]
+fn wasi_experimental_http_without_a_grant() {
+    // The codes of the interface: 7 is a destination that is not allowed, 1 a handle that is none.
+    const NOT_ALLOWED: &str = "7";
+    const NO_HANDLE: &str = "1";
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = format!("{:05}", listener.local_addr().unwrap().port());
+    let guest = sampan_testing::wat("greedy-experimental");
+    let call = |flags: &[&str], function: &str, argument: &str| {
+        let args = [flags, &["--invoke", function, guest.to_str().unwrap(), argument]].concat();
+        let finished = run(args);
+        assert_eq!(finished.code, 0, "{function}: {}", finished.stderr);
+        finished.stdout.trim().to_owned()
+    };
+    for flags in [&[][..], &["--allow-http", "http://127.0.0.1:1"]] {
+        assert_eq!(call(flags, "req", &port), NOT_ALLOWED);
+        for function in ["close", "header_get", "headers_get_all", "body_read"] {
+            for handle in ["0", "1", "4294967295"] {
+                assert_eq!(call(flags, function, handle), NO_HANDLE, "{function} {handle}");
+            }
+        }
+    }
+    assert!(listener.accept().is_err(), "a request reached the host");
+}
