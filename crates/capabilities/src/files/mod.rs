@@ -129,6 +129,19 @@ impl Files {
         !self.files.is_empty()
     }
 
+    /// Says which flag would have allowed a change that was refused. `path` where the caller knows it.
+    pub(crate) fn explain_read_only(&self, path: Option<&str>) {
+        let what = path.unwrap_or("something");
+        self.explain.refused(&format!("change {what} in a read-only mount"), "-v HOST:GUEST (without :ro)");
+    }
+
+    /// To be called when the guest looks for its mounts: says how to give it some, if it has none.
+    pub(crate) fn explain_nothing_mounted(&self) {
+        if self.shown().len() == 0 {
+            self.explain.refused("use files and folders: none is mounted", "-v HOST:GUEST");
+        }
+    }
+
     fn preopen(
         &mut self,
         host: &std::path::Path,

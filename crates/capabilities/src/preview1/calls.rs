@@ -1,5 +1,6 @@
 //! The calls of preview 1 that know sockets or change the descriptor table; the rest is delegated.
 
+use super::delegate::explain;
 use super::memory::{self, Scratch, guest};
 use super::wire::{self, Filestat, Generation};
 use super::{Descriptor, Errno, Preview1, mounted};
@@ -35,6 +36,18 @@ pub fn function(store: &mut Store<Host>, name: &str) -> Option<Func> {
         "fd_fdstat_get" => waiting!(store, fd_fdstat_get(fd: u32, out: u32)),
         "fd_fdstat_set_flags" => waiting!(store, fd_fdstat_set_flags(fd: u32, flags: u32)),
         "fd_filestat_get" => waiting!(store, fd_filestat_get(fd: u32, out: u32)),
+        "fd_prestat_get" => Func::wrap(store, |mut caller: Caller<'_, Host>, fd: u32, out: i32| {
+            let (memory, host) = guest(&mut caller)?;
+            host.files.explain_nothing_mounted();
+            // BADF ends the search of C libraries for preopened folders.
+            match host.preview1.wasi_descriptor(fd, Errno::BADF) {
+                Ok(inner) => {
+                    let memory = &mut GuestMemory::Unshared(memory);
+                    wasi::fd_prestat_get(&mut host.preview1.wasi, memory, inner as i32, out)
+                }
+                Err(errno) => Ok(Errno::code(Err(errno))),
+            }
+        }),
         "fd_read" => waiting!(store, fd_read(fd: u32, iovecs: u32, count: u32, out: u32)),
         "fd_renumber" => waiting!(store, fd_renumber(from: u32, to: u32)),
         "fd_write" => waiting!(store, fd_write(fd: u32, iovecs: u32, count: u32, out: u32)),
@@ -244,6 +257,7 @@ fn path_open_function(store: &mut Store<Host>) -> Func {
                 )
                 .await?;
                 if errno != 0 {
+                    explain(&host.files, "path_open", errno);
                     return Ok(errno);
                 }
                 // wasmtime-wasi wrote its own number; the guest gets ours.

@@ -3,6 +3,7 @@
 use super::memory::guest;
 use super::{Errno, Preview1};
 use crate::Host;
+use crate::files::Files;
 use wasmtime::{Caller, Func, Result, Store};
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as wasi;
 use wiggle::GuestMemory;
@@ -30,6 +31,15 @@ macro_rules! translated {
     };
 }
 
+/// Says which flag would have allowed what a call with a path was refused.
+pub fn explain(files: &Files, call: &str, errno: i32) {
+    if call.starts_with("path_")
+        && [Errno::PERM, Errno::ROFS].iter().any(|one| Errno::code(Err(*one)) == errno)
+    {
+        files.explain_read_only(None);
+    }
+}
+
 /// One line for each call: name, parameters, and the error where a descriptor (`Fd`) is a socket.
 macro_rules! delegated {
     (
@@ -50,10 +60,12 @@ macro_rules! delegated {
                     store,
                     |mut caller: Caller<'_, Host>, ($($q,)*): ($(wasm_type!($async_type),)*)| {
                         Box::new(async move {
-                            let (memory, Host { preview1, .. }) = guest(&mut caller)?;
+                            let (memory, Host { preview1, files, .. }) = guest(&mut caller)?;
                             $(let $q = translated!(preview1, $q, $async_answer, $async_type);)*
                             let memory = &mut GuestMemory::Unshared(memory);
-                            wasi::$async(&mut preview1.wasi, memory, $($q),*).await
+                            let errno = wasi::$async(&mut preview1.wasi, memory, $($q),*).await?;
+                            explain(files, stringify!($async), errno);
+                            Ok(errno)
                         })
                     },
                 ),)*
@@ -74,8 +86,6 @@ delegated! {
         fd_allocate(fd: Fd, offset: i64, len: i64) INVAL;
         fd_fdstat_set_rights(fd: Fd, base: i64, inheriting: i64) NOTSUP;
         fd_prestat_dir_name(fd: Fd, path: i32, len: i32) NOTDIR;
-        // BADF ends the search of C libraries for preopened folders.
-        fd_prestat_get(fd: Fd, out: i32) BADF;
         fd_tell(fd: Fd, out: i32) SPIPE;
         proc_raise(signal: i32) BADF;
         sched_yield() BADF;

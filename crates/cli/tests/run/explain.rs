@@ -20,3 +20,21 @@ fn sockets_of_components_that_are_refused_at_once() {
         assert_eq!((&*silent.stderr, silent.stdout), ("", finished.stdout));
     }
 }
+
+#[test]
+fn files_of_modules_and_components() {
+    let dir = sampan_testing::temp_dir();
+    let read_only = format!("{}:/data:ro", dir.path().display());
+    for platform in ["wasm32-wasip1", "wasm32-wasip2"] {
+        let guest = guest_for(platform, "files");
+        let guest = guest.to_str().unwrap();
+        let finished = run(["--explain", "-v", &read_only, guest, "write", "/data/new", "text"]);
+        assert!(
+            finished.stderr.contains("in a read-only mount; grant it with -v HOST:GUEST (without :ro)"),
+            "{finished:?}"
+        );
+        let finished = run(["--explain", guest, "cat", "/data/new"]);
+        assert!(finished.stderr.contains("none is mounted; grant it with -v HOST:GUEST"), "{finished:?}");
+        assert!(!run([guest, "cat", "/data/new"]).stderr.contains("refused"));
+    }
+}

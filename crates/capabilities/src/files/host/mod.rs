@@ -22,6 +22,7 @@ enum Place {
 
 /// Every preopen of the guest with its name, as new descriptors, without the hidden ones.
 fn list_preopens(host: &mut Host) -> Result<Vec<(Resource<Descriptor>, String)>> {
+    host.files.explain_nothing_mounted();
     let mut shown = host.filesystem().get_directories()?;
     let hidden = shown.split_off(host.files.shown().len());
     for (directory, _) in hidden {
@@ -74,9 +75,4 @@ fn is_directory(host: &mut Host, opened: &Resource<Descriptor>) -> Result<bool> 
         table.delete(Resource::<Descriptor>::new_own(opened.rep()))?;
     }
     Ok(directory)
-}
-
-/// Says which flag would have allowed a change that was refused.
-fn explain_read_only(host: &Host, path: &str) {
-    host.files.explain.refused(&format!("change {path} in a read-only mount"), "-v HOST:GUEST (without :ro)");
 }

@@ -1,6 +1,6 @@
 //! wasi:filesystem 0.2: the calls that differ from wasmtime-wasi's.
 
-use super::{Place, explain_read_only, find, is_directory, list_preopens};
+use super::{Place, find, is_directory, list_preopens};
 use crate::Host;
 use crate::link_component::WASI_0_2;
 use wasmtime::component::{Linker, LinkerInstance, Resource};
@@ -206,7 +206,7 @@ fn redirect(host: &mut Host, dir: Dir, follow: PathFlags, path: String) -> Resul
 fn changed<T>(host: &Host, path: &str, result: FsResult<T>) -> ToGuest<T> {
     let (result,) = to_guest(result)?;
     if let Err(ErrorCode::NotPermitted) = result {
-        explain_read_only(host, path);
+        host.files.explain_read_only(Some(path));
     }
     Ok((result,))
 }

@@ -1,6 +1,6 @@
 //! wasi:filesystem 0.3: the calls that differ from wasmtime-wasi's.
 
-use super::{Place, explain_read_only, find, is_directory, list_preopens};
+use super::{Place, find, is_directory, list_preopens};
 use crate::Host;
 use crate::link_component::WASI_0_3;
 use wasmtime::component::{Accessor, Linker, LinkerInstance, Resource};
@@ -200,7 +200,7 @@ fn redirect(
 fn changed<T>(store: &Accessor<Host>, path: &str, result: FilesystemResult<T>) -> ToGuest<T> {
     let (result,) = to_guest(result)?;
     if let Err(ErrorCode::NotPermitted) = result {
-        store.with(|mut store| explain_read_only(store.get(), path));
+        store.with(|mut store| store.get().files.explain_read_only(Some(path)));
     }
     Ok((result,))
 }
