@@ -136,12 +136,13 @@ impl Loader<'_> {
         }
 
         // 2. The bytes, and the artifact of their digest.
-        let wasm = match (source, &mut file) {
-            (Source::File(path), Some((file, _))) => read(path, file)?,
-            (Source::Bytes { bytes, .. }, _) => bytes.clone(),
+        let wasm: Cow<'_, [u8]> = match (source, &mut file) {
+            (Source::File(path), Some((file, _))) => read(path, file)?.into(),
+            (Source::Bytes { bytes, .. }, _) => bytes.into(),
             (Source::File(_), None) => unreachable!("a file source was opened above"),
         };
-        let key = Key { digest: hex(&artifact::wasm_digest(&wasm)), code_key };
+        let digest = artifact::wasm_digest(&wasm);
+        let key = Key { digest: hex(&digest), code_key };
         let found = self.cache.and_then(|cache| cache.lookup(&key)).and_then(|entry| self.map(entry, begin));
         if let Some(mut loaded) = found {
             loaded.not_kept = self.remember(&file, &key).err();
@@ -149,13 +150,14 @@ impl Loader<'_> {
         }
 
         // 3. Signed native code that came with the wasm, else compile; keep the result.
-        self.obtain(source, &wasm, &key, &file, begin)
+        self.obtain(source, &wasm, &digest, &key, &file, begin)
     }
 
     fn obtain(
         &self,
         source: &Source,
         wasm: &[u8],
+        digest: &artifact::Digest,
         key: &Key,
         file: &Option<(File, std::fs::Metadata)>,
         begin: Instant,
@@ -166,7 +168,7 @@ impl Loader<'_> {
             Source::File(path) => Some(path.as_path()),
             Source::Bytes { .. } => None,
         };
-        let shipped = native::find(wasm, path, self.settings, self.trusted);
+        let shipped = native::find(wasm, digest, path, self.settings, self.trusted);
         let engine = self.engine(facts.form, true)?;
         let read_time = begin.elapsed();
         let code_begin = Instant::now();
@@ -207,9 +209,9 @@ impl Loader<'_> {
         key: &Ed25519KeyPair,
     ) -> Result<Vec<u8>, LoadError> {
         let name = source.name();
-        let wasm = match source {
-            Source::File(path) => read(path, &mut open(path)?.0)?,
-            Source::Bytes { bytes, .. } => bytes.clone(),
+        let wasm: Cow<'_, [u8]> = match source {
+            Source::File(path) => read(path, &mut open(path)?.0)?.into(),
+            Source::Bytes { bytes, .. } => bytes.into(),
         };
         let (binary, Facts { form, .. }) = to_binary(&name, &wasm)?;
         let engine = self.engine(form, true)?;

@@ -49,9 +49,10 @@ pub(crate) fn labels(settings: &Settings) -> (&'static str, &'static str) {
     (profile, checks)
 }
 
-/// Looks for native code for `settings` in the file and beside it. `trusted` is asked only if there is some.
+/// Looks for native code for `settings` in the file, whose digest this is, and beside it. `trusted` is asked only if there is some.
 pub(crate) fn find(
     wasm: &[u8],
+    digest: &artifact::Digest,
     path: Option<&Path>,
     settings: &Settings,
     trusted: &dyn Fn() -> Vec<PublicKey>,
@@ -60,12 +61,11 @@ pub(crate) fn find(
     if has_section(wasm, WASMEDGE_SECTION) {
         out.ignored.push("native code that WasmEdge's compiler left in the file is ignored".to_owned());
     }
-    let digest = artifact::wasm_digest(wasm);
-    look(wasm, &digest, settings, trusted, "in the file", &mut out);
+    look(wasm, digest, settings, trusted, "in the file", &mut out);
     if let (None, Some(path)) = (&out.payload, path) {
         let beside = beside(path);
         if let Some(bytes) = read_beside(&beside) {
-            look(&bytes, &digest, settings, trusted, &format!("in {}", beside.display()), &mut out);
+            look(&bytes, digest, settings, trusted, &format!("in {}", beside.display()), &mut out);
         }
     }
     out

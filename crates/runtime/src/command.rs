@@ -203,10 +203,7 @@ async fn run_component(
         (Entry::Command, _) => run_wasi_02(store, &instance).await,
     };
     outcome.run_time = begin.elapsed();
-    match result {
-        Ok(()) => Ok(()),
-        Err(error) => Err(error),
-    }
+    result
 }
 
 enum Run {
