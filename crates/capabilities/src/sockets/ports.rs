@@ -99,9 +99,10 @@ fn bind(protocol: Protocol, wanted: SocketAddr) -> io::Result<(Socket, SocketAdd
         Protocol::Udp => Type::DGRAM,
     };
     let socket = Socket::new(Domain::for_address(wanted), kind, None)?;
-    if protocol == Protocol::Tcp {
+    if protocol == Protocol::Tcp && wanted.port() != 0 {
         // A restart must not wait for the connections of the last run to time out. For UDP the option
-        // would let two programs share the port.
+        // would let two programs share the port; and so it would where the system chooses one, because
+        // what others have only reserved counts as free for whoever shares.
         socket.set_reuse_address(true)?;
     }
     socket.bind(&SockAddr::from(wanted))?;

@@ -48,10 +48,11 @@ fn poll_tcp_listener() {
         write!(client, "I am {number}").unwrap();
         guest.wait_for_line(&format!("Received data: I am {number}"));
     }
+    // Which of the two was accepted first is for the system to say, so their numbers are not looked at.
     drop(second);
-    guest.wait_for_line("remove conn[2]");
+    guest.wait_for_line("remove conn[");
     drop(first);
-    guest.wait_for_line("remove conn[1]");
+    guest.wait_for_line("remove conn[");
     // It serves for ever; it ends with the test.
 }
 
