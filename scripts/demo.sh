@@ -12,7 +12,7 @@ done
 
 target=${CARGO_TARGET_DIR:-target}
 if [[ ! -x $target/debug/sampan ]]; then
-    echo "Building Sampan. The first build compiles Wasmtime and its code generator: about 10 to 20 minutes on"
+    echo "Building Sampan. The first build compiles Wasmtime and its code generator: 6 to 15 minutes on"
     echo "two cores. Later builds take seconds. Cargo shows how far it is."
 else
     echo "Building what has changed."
