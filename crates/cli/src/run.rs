@@ -5,7 +5,9 @@ use crate::grants::GrantArgs;
 use crate::progress::CompileProgress;
 use sampan_app::{Entry, Limits, Program, parse_duration, parse_size};
 use sampan_engine::cache::Cache;
-use sampan_engine::{Loaded, Loader, Obtained, Optimize, Profile, Settings, Source};
+use sampan_engine::{
+    LoadError, Loaded, Loader, MAX_WASM_BYTES, Obtained, Optimize, Profile, Settings, Source,
+};
 use sampan_runtime::command::{self, Options};
 use sampan_runtime::{Outcome, exit_code, standard_streams};
 use std::ffi::OsString;
@@ -212,11 +214,16 @@ fn source(path: &Path) -> Result<Source, Fail> {
         return Ok(Source::File(path.to_owned()));
     }
     let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes).map_err(|error| {
+    let mut stdin = std::io::stdin().lock().take(MAX_WASM_BYTES + 1);
+    stdin.read_to_end(&mut bytes).map_err(|error| {
         Fail::new(format!("cannot read the program from standard input: {error}"))
             .code(exit_code::NOT_RUNNABLE)
     })?;
-    Ok(Source::Bytes { name: "standard input".to_owned(), bytes })
+    let name = "standard input".to_owned();
+    if bytes.len() as u64 > MAX_WASM_BYTES {
+        return Err(LoadError::TooLarge { name }.into());
+    }
+    Ok(Source::Bytes { name, bytes })
 }
 
 fn load(source: &Source, settings: &Settings, no_cache: bool) -> Result<Loaded, Fail> {

@@ -9,7 +9,7 @@
 //! Who can write these files decides which native code runs with the user's rights. So a file, or a folder
 //! that holds some, is refused if others own it or may write to it; this is checked on the open descriptor.
 
-use crate::artifact::PublicKey;
+use crate::artifact::{PublicKey, hex};
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
 use std::ffi::OsString;
@@ -263,7 +263,7 @@ fn user_folder(config: Option<OsString>, home: Option<OsString>) -> Option<PathB
 
 /// The text in which a public key is handed to others.
 pub fn format_public_key(key: &PublicKey, comment: &str) -> String {
-    let hex: String = key.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&key.0);
     let comment = comment.trim();
     let space = if comment.is_empty() { "" } else { " " };
     format!("{ALGORITHM} {hex}{space}{comment}\n")

@@ -14,6 +14,6 @@ mod settings;
 pub mod trap;
 
 pub use limits::{Limiter, MemoryExceeded, MemoryUse};
-pub use load::{Code, LoadError, Loaded, Loader, Obtained, Progress, Shipping, Source};
+pub use load::{Code, LoadError, Loaded, Loader, MAX_WASM_BYTES, Obtained, Progress, Shipping, Source};
 pub use native::{beside, host_target};
 pub use settings::{ENGINE_VERSION, Optimize, Profile, Settings};

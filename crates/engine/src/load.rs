@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use wasmtime::{Engine, Module, component::Component};
 
 /// Larger files are refused: no wasm program comes near it, a mistaken path to a disk image does.
-const MAX_WASM_BYTES: u64 = 1 << 30;
+pub const MAX_WASM_BYTES: u64 = 1 << 30;
 
 /// Where wasm comes from.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ impl Loader<'_> {
             (Source::File(_), None) => unreachable!("a file source was opened above"),
         };
         let digest = artifact::wasm_digest(&wasm);
-        let key = Key { digest: hex(&digest), code_key };
+        let key = Key { digest: artifact::hex(&digest), code_key };
         let found = self.cache.and_then(|cache| cache.lookup(&key)).and_then(|entry| self.map(entry, begin));
         if let Some(mut loaded) = found {
             loaded.not_kept = self.remember(&file, &key).err();
@@ -350,8 +350,4 @@ fn from_payload(engine: &Engine, form: Form, payload: Vec<u8>) -> Option<Code> {
         // SAFETY: as above.
         Form::Component => unsafe { Component::deserialize(engine, payload) }.ok().map(Code::Component),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,7 +3,7 @@
 //! It lies in the file itself (`sampan.native`, see [`crate::artifact`]) or in `FILE.native` beside it.
 
 use crate::artifact::{self, Found, PublicKey};
-use crate::settings::{ENGINE_VERSION, Profile, Settings};
+use crate::settings::{ENGINE_VERSION, Settings};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -36,17 +36,13 @@ pub fn beside(path: &Path) -> PathBuf {
 /// The texts by which an artifact is found: profile, and what else must be equal for it to be of use.
 /// The optimisation level is left out: whoever compiled chose it.
 pub(crate) fn labels(settings: &Settings) -> (&'static str, &'static str) {
-    let profile = match settings.profile {
-        Profile::Program => "program",
-        Profile::Server => "server",
-    };
     let checks = match (settings.fuel, settings.small_address_space) {
         (false, false) => "plain",
         (true, false) => "fuel",
         (false, true) => "small",
         (true, true) => "fuel-small",
     };
-    (profile, checks)
+    (settings.profile.name(), checks)
 }
 
 /// Looks for native code for `settings` in the file, whose digest this is, and beside it. `trusted` is asked only if there is some.

@@ -11,6 +11,16 @@ pub enum Profile {
     Server,
 }
 
+impl Profile {
+    /// As it stands in the names of cached artifacts and in shipped ones.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Profile::Program => "program",
+            Profile::Server => "server",
+        }
+    }
+}
+
 /// Optimisation, as `-O` says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Optimize {
@@ -63,10 +73,7 @@ impl Settings {
 
     /// A short text that differs whenever the code would: part of the names of cached artifacts.
     pub fn code_key(&self) -> String {
-        let profile = match self.profile {
-            Profile::Program => "program",
-            Profile::Server => "server",
-        };
+        let profile = self.profile.name();
         let optimize = match self.optimize {
             Optimize::None => "O0",
             Optimize::Speed => "O2",

@@ -11,10 +11,9 @@ mod walk;
 
 pub use text::render_text;
 
-use crate::artifact::{self, PublicKey};
+use crate::artifact::{self, PublicKey, hex};
 use crate::detect::{self, DetectError};
 use serde::Serialize;
-use std::fmt::Write;
 
 /// Everything that is known about one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -208,13 +207,6 @@ fn short_function(name: &str) -> &str {
         Some((_, rest)) => rest,
         None => name,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 #[cfg(test)]

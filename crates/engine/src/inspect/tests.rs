@@ -4,6 +4,7 @@ use super::*;
 use crate::artifact::Native as NativeCode;
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
+use std::fmt::Write;
 
 fn wasm(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
