@@ -3,6 +3,7 @@
 //! The same plain [`Grants`] value comes from flags, from a manifest and from an image, so that there is
 //! one answer to the question what a guest may do.
 
+use crate::Secret;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -22,6 +23,32 @@ pub struct Grants {
     pub udp: Vec<NetRule>,
     /// Where the guest may send HTTP requests.
     pub http: Vec<Origin>,
+    /// Databases and message brokers that the guest may reach by an address of its own choice; the scheme is
+    /// `postgres`, `mysql`, `redis` or `mqtt`.
+    pub services: Vec<Origin>,
+    /// Key-value stores: the guest's name for each.
+    pub keyvalue: Vec<StoreGrant>,
+    /// Databases: the guest's name for each.
+    pub sql: Vec<StoreGrant>,
+    /// Variables and secrets that the guest may ask for by name.
+    pub config: Vec<ConfigValue>,
+}
+
+/// A store of the app, under the name that the guest uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreGrant {
+    pub name: String,
+    /// The store's name in the app.
+    pub store: String,
+}
+
+/// A variable of the configuration, with its final value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigValue {
+    pub name: String,
+    pub value: Secret,
+    /// Whether the manifest calls it a secret.
+    pub secret: bool,
 }
 
 /// A host directory or file that appears in the guest: `HOST:GUEST[:ro]`.

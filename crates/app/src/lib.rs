@@ -1,15 +1,24 @@
-//! What a user wrote (flags today; manifests later) as validated plain data that knows no engine.
+//! What a user wrote (flags or a manifest) as validated plain data that knows no engine.
 //!
-//! Nothing here opens, resolves or connects: parsing answers only whether the text makes sense, and the
-//! crates that use the data decide what it means on this machine.
+//! Nothing here resolves or connects: parsing answers only whether the text makes sense, and the crates that
+//! use the data decide what it means on this machine.
 
+mod app;
+mod diagnostic;
 mod grants;
 mod limits;
+mod manifest;
 mod program;
 
+pub use app::{
+    App, Build, Cgi, CgiDialect, Component, ComponentKind, KeyValueBackend, KeyValueStore, Listen, Route,
+    Secret, Serving, SqlBackend, SqlStore, StaticFolder, Target, Tls,
+};
+pub use diagnostic::{Diagnostic, Severity};
 pub use grants::{
-    EnvFileError, Grants, HostPattern, Mount, NetRule, Origin, ParseGrantError, PortMap, PortPattern,
-    Protocol, parse_env_file,
+    ConfigValue, EnvFileError, Grants, HostPattern, Mount, NetRule, Origin, ParseGrantError, PortMap,
+    PortPattern, Protocol, StoreGrant, parse_env_file,
 };
 pub use limits::{Limits, ParseLimitError, parse_duration, parse_size};
+pub use manifest::{Read, Surroundings, read_manifest};
 pub use program::{Entry, Program};

@@ -3,16 +3,25 @@
 //! A capability is a folder; `host/` inside it is the folder's only mention of Wasmtime. [`Host`] is the
 //! one list: a capability that is not a field there does not exist for guests.
 
+mod backends;
+pub mod config;
 mod explain;
 pub mod files;
 mod host;
 pub mod http;
+pub mod keyvalue;
 mod link;
 mod link_component;
+mod prepared;
 pub mod preview1;
+pub mod redis;
+pub mod snapshots;
 pub mod sockets;
+pub mod sql;
 
+pub use backends::Backends;
 pub use explain::Explain;
 pub use host::{GrantError, Host};
 pub use link::{UnknownImports, resolve_module_imports};
 pub use link_component::link_component;
+pub use prepared::Prepared;

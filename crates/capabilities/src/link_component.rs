@@ -5,7 +5,7 @@
 //! more than its hooks can, single calls are replaced afterwards.
 
 use crate::link::UnknownImports;
-use crate::{Host, files, http, sockets};
+use crate::{Host, config, files, http, keyvalue, redis, snapshots, sockets, sql};
 use sampan_app::Protocol;
 use wasmtime::component::{Component, HasData, Linker, ResourceTable, types::ComponentItem};
 use wasmtime::{Engine, Result};
@@ -36,7 +36,9 @@ pub fn link_component(engine: &Engine, component: &Component) -> Result<Linker<H
             continue;
         }
         let Some((interface, track)) = interface_of(name, &import.ty) else {
-            unknown.push(name.to_owned());
+            if !define_other(&mut linker, name)? {
+                unknown.push(name.to_owned());
+            }
             continue;
         };
         // Two patch versions of an interface are one definition.
@@ -89,6 +91,15 @@ fn interface_of<'a>(name: &'a str, item: &ComponentItem) -> Option<(&'a str, Tra
         return None;
     };
     Some((interface, track))
+}
+
+/// What is no released interface of WASI: the capabilities' own interfaces, each under its exact version.
+fn define_other(l: &mut Linker<Host>, name: &str) -> Result<bool> {
+    Ok(keyvalue::host::define(l, name)?
+        || sql::host::define(l, name)?
+        || redis::host::define(l, name)?
+        || config::host::define(l, name)?
+        || snapshots::host::define(l, name)?)
 }
 
 struct HasIo;

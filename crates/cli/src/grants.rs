@@ -64,6 +64,7 @@ impl GrantArgs {
             tcp: self.tcp.clone(),
             udp: self.udp.clone(),
             http: self.http.clone(),
+            ..Grants::default()
         })
     }
 

@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("service", &[]),
     ("telemetry", &[]),
     ("testing", &[]),
-    ("capabilities", &["app"]),
+    ("capabilities", &["app", "service"]),
     ("images", &["app"]),
     ("runtime", &["app", "capabilities", "engine", "service"]),
     ("filters", &["capabilities", "engine", "service"]),

@@ -1,0 +1,244 @@
+//! An app: everything that a manifest says, as plain, validated data. Nothing behind this file knows whether
+//! a `sampan.toml` or a `spin.toml` said it.
+
+use crate::{Grants, Limits};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One manifest, with every variable filled in and every path made absolute.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct App {
+    pub name: String,
+    /// Empty where the manifest names none.
+    pub version: String,
+    pub manifest: PathBuf,
+    /// The folder of the manifest.
+    pub root: PathBuf,
+    /// Where embedded stores keep their files: `.sampan` in the root unless the manifest says otherwise.
+    pub state: PathBuf,
+    /// Empty where the manifest leaves it to the command line.
+    pub listen: Vec<Listen>,
+    pub components: Vec<Component>,
+    pub routes: Vec<Route>,
+    pub keyvalue: BTreeMap<String, KeyValueStore>,
+    pub sql: BTreeMap<String, SqlStore>,
+    /// The admin listener; `None` means that the manifest does not say.
+    pub admin: Option<SocketAddr>,
+    /// What all instances of the app may take together.
+    pub memory_bytes: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub address: SocketAddr,
+    pub tls: Option<Tls>,
+}
+
+/// Files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// A guest of an app.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Component {
+    pub name: String,
+    pub source: PathBuf,
+    pub kind: Option<ComponentKind>,
+    pub build: Option<Build>,
+    pub grants: Grants,
+    /// Bounds on one instance; `timeout` and `cpu_time` are those of a request.
+    pub limits: Limits,
+    pub serving: Serving,
+    /// Load it at its first request, not at start.
+    pub lazy: bool,
+}
+
+/// How a guest is reached. Where the manifest does not say, its exports do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ComponentKind {
+    /// A component that exports an HTTP handler.
+    Http,
+    /// A program that is run for each request, as RFC 3875 says.
+    Cgi(Cgi),
+    /// A program that listens for itself.
+    Server {
+        /// The guest's own port.
+        port: u16,
+    },
+}
+
+/// How a CGI program is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cgi {
+    pub dialect: CgiDialect,
+    /// Arguments after the program's name; `${SCRIPT_NAME}` and `${ARGS}` are replaced, as WAGI does.
+    pub argv: Vec<String>,
+    /// The guest's folder with the scripts and files, absolute.
+    pub document_root: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CgiDialect {
+    #[default]
+    Wagi,
+    /// Wasmer's: `PATH_INFO` is the whole path.
+    Wcgi,
+    /// One script for each path below the document root, as web servers run `php-cgi`.
+    Script,
+}
+
+/// How many instances serve a component, and how much is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Serving {
+    /// Requests that run at once.
+    pub instances: u32,
+    /// Requests that may wait for an instance; more are answered with 503.
+    pub queue: u32,
+    /// The longest such wait.
+    pub queue_timeout: Duration,
+    /// Requests that one instance serves before it is replaced. `None`: 1 for WASI 0.2, many for 0.3.
+    pub reuse: Option<u32>,
+    /// Requests that one instance serves at once (0.3 only).
+    pub concurrency: u32,
+    /// An unused instance is dropped after this time.
+    pub idle: Duration,
+    /// The largest request body.
+    pub body_bytes: u64,
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Serving {
+            instances: 128,
+            queue: 1024,
+            queue_timeout: Duration::from_secs(10),
+            reuse: None,
+            concurrency: 1,
+            idle: Duration::from_secs(10),
+            body_bytes: 1 << 30,
+        }
+    }
+}
+
+/// How a component is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Build {
+    /// Run in order, each by the shell.
+    pub commands: Vec<String>,
+    pub workdir: PathBuf,
+    /// Globs of the files whose change means a new build, relative to `workdir`.
+    pub watch: Vec<String>,
+}
+
+/// Which requests go where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// As written: `/`, `/users/:id`, `/api/...`. The trailing `/...` matches the prefix itself too.
+    pub path: String,
+    pub host: Option<String>,
+    /// Upper case; empty means all.
+    pub methods: Vec<String>,
+    /// Headers that must have these values.
+    pub headers: Vec<(String, String)>,
+    pub to: Target,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Component(String),
+    Static(StaticFolder),
+    Redirect {
+        status: u16,
+        location: String,
+    },
+    Respond {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: String,
+    },
+}
+
+/// Files that are served without a guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticFolder {
+    pub folder: PathBuf,
+    /// Served for a folder, `index.html` by default.
+    pub index: String,
+    /// Where no file is: the file that is served instead, relative to `folder`, as single-page apps want.
+    pub fallback: Option<String>,
+    /// Where no file is: the component that answers instead.
+    pub or: Option<String>,
+    /// File names (globs) that are not served, and not said to exist.
+    pub hide: Vec<String>,
+    /// The `Cache-Control` header.
+    pub cache_control: Option<String>,
+}
+
+/// A key-value store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyValueStore {
+    pub backend: KeyValueBackend,
+    /// Do not connect before the first use, so that the store may be down at start.
+    pub lazy: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyValueBackend {
+    Memory,
+    Sqlite {
+        path: PathBuf,
+    },
+    /// `prefix` stands before every key, so that stores can share a server.
+    Redis {
+        url: Secret,
+        prefix: String,
+    },
+}
+
+/// A database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlStore {
+    pub backend: SqlBackend,
+    pub lazy: bool,
+    /// Connections, all instances together.
+    pub connections: u32,
+    /// How long a statement may take.
+    pub statement_timeout: Duration,
+    /// Statements that are executed when the store is opened.
+    pub init: Option<String>,
+    /// A file with the certificates that may sign the server's, in PEM, beside the machine's own.
+    pub ca: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SqlBackend {
+    Sqlite { path: PathBuf },
+    Postgres { url: Secret },
+    MySql { url: Secret },
+}
+
+/// Text that must not be printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
+    }
+
+    /// The text. Whoever asks for it must not put it into a message.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}

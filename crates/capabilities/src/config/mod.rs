@@ -1,0 +1,3 @@
+//! Variables and secrets.
+
+pub mod host;

@@ -1,0 +1,3 @@
+//! Redis as Spin's guests use it.
+
+pub mod host;

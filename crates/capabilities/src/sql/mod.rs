@@ -1,0 +1,3 @@
+//! SQL databases: SQLite, PostgreSQL, MySQL.
+
+pub mod host;

@@ -1,0 +1,68 @@
+//! The seam between whoever accepts requests and whoever answers them.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+/// Bodies in both directions: pulled frame by frame, so whoever reads slowly slows the other side.
+pub type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Why a body ended before its end.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A response to come. Dropping it cancels the request.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
+
+/// Whatever answers requests: a component, a folder, the gateway in front of them.
+///
+/// What a handler may find in a request's extensions: [`Peer`], [`RequestId`], [`Depth`], and hyper's
+/// `OnUpgrade` where the connection can become another protocol's.
+pub trait Handler: Send + Sync {
+    /// Answers a request whose URI may be in origin form. Errors are responses too.
+    fn handle(&self, request: Request<Body>) -> Answer<'_>;
+}
+
+/// The connection on which a request came.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    pub address: SocketAddr,
+    pub local: SocketAddr,
+    pub tls: bool,
+}
+
+/// Names a request in logs and in the header `x-request-id`.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub http::HeaderValue);
+
+/// How many components of this process have handed the request on to each other. A request that exceeds
+/// [`Depth::MAX`] is answered with 508.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Depth(pub u8);
+
+impl Depth {
+    pub const MAX: u8 = 8;
+}
+
+/// What the gateway found out about a request: the route that matched.
+#[derive(Clone, Debug)]
+pub struct Matched {
+    /// The route as written in the manifest.
+    pub route: std::sync::Arc<str>,
+    /// The route without its trailing `/...`.
+    pub base: std::sync::Arc<str>,
+    /// What stands for the trailing `/...`: empty or beginning with `/`.
+    pub rest: String,
+    /// The values of `:name` segments.
+    pub names: Vec<(String, String)>,
+}
+
+pub fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}

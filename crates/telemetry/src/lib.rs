@@ -1,0 +1,5 @@
+//! Metrics and logs, named in one place. Whoever measures takes a handle once and touches only atomics later.
+
+mod metrics;
+
+pub use metrics::{ComponentMetrics, Metrics, RouteMetrics, metrics};

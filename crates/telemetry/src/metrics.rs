@@ -1,0 +1,184 @@
+//! The metrics of this process, as Prometheus reads them (text format of OpenMetrics 1.0).
+
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram};
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// Seconds.
+const DURATION_BUCKETS: [f64; 14] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Component {
+    app: String,
+    component: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reason {
+    app: String,
+    component: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Route {
+    app: String,
+    route: String,
+    to: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Status {
+    app: String,
+    route: String,
+    to: String,
+    status: &'static str,
+}
+
+/// Everything that is measured.
+pub struct Metrics {
+    registry: Registry,
+    /// Connections that are open now.
+    pub connections: Gauge,
+    /// Connections that were closed at once because there were too many.
+    pub connections_refused: Counter,
+    requests: Family<Status, Counter>,
+    durations: Family<Route, Histogram, fn() -> Histogram>,
+    created: Family<Component, Counter>,
+    reused: Family<Component, Counter>,
+    live: Family<Component, Gauge>,
+    waiting: Family<Component, Gauge>,
+    traps: Family<Reason, Counter>,
+    refusals: Family<Reason, Counter>,
+}
+
+/// The metrics of this process.
+pub fn metrics() -> &'static Metrics {
+    static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+    &METRICS
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let mut all = Metrics {
+            registry: Registry::with_prefix("sampan"),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS)),
+            created: Family::default(),
+            reused: Family::default(),
+            live: Family::default(),
+            waiting: Family::default(),
+            traps: Family::default(),
+            refusals: Family::default(),
+        };
+        let r = &mut all.registry;
+        r.register("connections", "Connections that are open", all.connections.clone());
+        let refused = all.connections_refused.clone();
+        r.register("connections_refused", "Connections closed because there were too many", refused);
+        r.register("requests", "Requests by route and class of status", all.requests.clone());
+        let durations = all.durations.clone();
+        r.register_with_unit("request_duration", "Until the response's headers", Unit::Seconds, durations);
+        r.register("instances_created", "Guest instances that were created", all.created.clone());
+        r.register("instances_reused", "Requests served by an instance that had served another", all.reused.clone());
+        r.register("instances_live", "Guest instances that exist", all.live.clone());
+        r.register("requests_waiting", "Requests that wait for an instance", all.waiting.clone());
+        r.register("guest_failures", "Guests that were ended, by reason", all.traps.clone());
+        r.register("refusals", "Requests that were refused before a guest saw them", all.refusals.clone());
+        all
+    }
+
+    /// The handles of one component.
+    pub fn component(&self, app: &str, component: &str) -> ComponentMetrics {
+        let labels = Component { app: app.to_owned(), component: component.to_owned() };
+        ComponentMetrics {
+            created: self.created.get_or_create_owned(&labels),
+            reused: self.reused.get_or_create_owned(&labels),
+            live: self.live.get_or_create_owned(&labels),
+            waiting: self.waiting.get_or_create_owned(&labels),
+            labels,
+        }
+    }
+
+    /// The handles of one route; `to` is the name of what answers.
+    pub fn route(&self, app: &str, route: &str, to: &str) -> RouteMetrics {
+        let labels = Route { app: app.to_owned(), route: route.to_owned(), to: to.to_owned() };
+        let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|status| {
+            let Route { app, route, to } = labels.clone();
+            self.requests.get_or_create_owned(&Status { app, route, to, status })
+        });
+        RouteMetrics { classes, durations: self.durations.get_or_create_owned(&labels) }
+    }
+
+    /// The text that a scrape gets; its media type is `application/openmetrics-text; version=1.0.0`.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string fails never.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// The counters of one component.
+#[derive(Clone, Debug)]
+pub struct ComponentMetrics {
+    pub created: Counter,
+    pub reused: Counter,
+    pub live: Gauge,
+    pub waiting: Gauge,
+    labels: Component,
+}
+
+impl ComponentMetrics {
+    /// A guest was ended: `trap`, `timeout`, `cpu`, `memory`, `exit`, …
+    pub fn failed(&self, reason: &'static str) {
+        metrics().traps.get_or_create(&self.reason(reason)).inc();
+    }
+
+    /// A request was refused: `queue_full`, `queue_timeout`, `body_too_large`, …
+    pub fn refused(&self, reason: &'static str) {
+        metrics().refusals.get_or_create(&self.reason(reason)).inc();
+    }
+
+    fn reason(&self, reason: &'static str) -> Reason {
+        let Component { app, component } = self.labels.clone();
+        Reason { app, component, reason }
+    }
+}
+
+/// The counters of one route.
+#[derive(Clone, Debug)]
+pub struct RouteMetrics {
+    classes: [Counter; 5],
+    durations: Histogram,
+}
+
+impl RouteMetrics {
+    pub fn observe(&self, status: u16, duration: Duration) {
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        self.classes[class].inc();
+        self.durations.observe(duration.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scrape_shows_what_was_counted() {
+        let component = metrics().component("shop", "api");
+        component.created.inc();
+        component.failed("trap");
+        metrics().route("shop", "/a/...", "api").observe(204, Duration::from_millis(3));
+        let text = metrics().render();
+        assert!(text.contains(r#"sampan_instances_created_total{app="shop",component="api"} 1"#), "{text}");
+        assert!(text.contains(r#"sampan_guest_failures_total{app="shop",component="api",reason="trap"} 1"#));
+        assert!(text.contains(r#"sampan_requests_total{app="shop",route="/a/...",to="api",status="2xx"} 1"#));
+        assert!(text.contains("sampan_request_duration_seconds_count"));
+    }
+}
