@@ -1,12 +1,14 @@
 //! What tests share: guests, the `sampan` binary, programs from package registries, small servers, and
 //! ways to wait for an event. Knows nothing of the other crates.
 
+mod browser;
 mod guests;
 mod http;
 mod net;
 mod packages;
 mod process;
 
+pub use browser::{Browser, Element};
 pub use guests::{guest, guest_for, wat};
 pub use http::{HttpServer, Request, Response, http_get, http_send};
 pub use net::{TcpServer, allow_many_files, free_port};
