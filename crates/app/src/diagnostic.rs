@@ -17,6 +17,8 @@ pub struct Diagnostic {
     pub file: PathBuf,
     /// Bytes of the file to underline; `None` where the finding has no place in it.
     pub span: Option<Range<usize>>,
+    /// There may be a secret beside the place, so that its line is not to be shown.
+    pub hidden: bool,
     pub help: Option<String>,
 }
 

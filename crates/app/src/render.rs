@@ -42,6 +42,9 @@ fn group<'a>(one: &'a Diagnostic, text: Option<&'a str>) -> Group<'a> {
     let path = one.file.display().to_string();
     let group = level.primary_title(one.message.as_str());
     let group = match (text, one.place(text.unwrap_or_default())) {
+        (Some(_), Some(place)) if one.hidden => {
+            group.element(Origin::path(path).line(place.line).char_column(place.column))
+        }
         (Some(text), Some(place)) => {
             let mark = AnnotationKind::Primary.span(place.start..place.end);
             group.element(Snippet::source(text).path(path).annotation(mark))

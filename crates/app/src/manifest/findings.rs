@@ -27,11 +27,17 @@ pub(super) struct Findings {
     file: PathBuf,
     list: Vec<Diagnostic>,
     left_out: usize,
+    hidden: bool,
 }
 
 impl Findings {
     pub fn new(file: &Path) -> Self {
-        Findings { file: file.to_owned(), list: Vec::new(), left_out: 0 }
+        Findings { file: file.to_owned(), list: Vec::new(), left_out: 0, hidden: false }
+    }
+
+    /// Whether the lines of what is found from now on may hold a secret.
+    pub fn hide(&mut self, hidden: bool) {
+        self.hidden = hidden;
     }
 
     pub fn error(&mut self, span: Span, message: impl Into<String>) {
@@ -57,7 +63,8 @@ impl Findings {
             return;
         }
         let span = span.map(|span| span.start..span.end);
-        self.list.push(Diagnostic { severity, message, file: self.file.clone(), span, help });
+        let (file, hidden) = (self.file.clone(), self.hidden);
+        self.list.push(Diagnostic { severity, message, file, span, hidden, help });
     }
 
     /// Takes over what was found in another file.
@@ -84,6 +91,7 @@ impl Findings {
                 message: format!("{} more findings are not shown", self.left_out),
                 file: self.file,
                 span: None,
+                hidden: false,
                 help: Some("correct the first ones, then look again".to_owned()),
             });
         }

@@ -55,6 +55,7 @@ pub fn read_manifest(path: &Path, surroundings: &Surroundings<'_>) -> Read {
             message: format!("cannot read {}: {error}", path.display()),
             file: path.to_owned(),
             span: None,
+            hidden: false,
             help: Some("check the path of the manifest, or make an app with `sampan new`".to_owned()),
         }]),
     }
@@ -96,6 +97,7 @@ pub fn find_manifest(folder: &Path) -> Result<PathBuf, Diagnostic> {
         message,
         file: folder.to_owned(),
         span: None,
+        hidden: false,
         help: Some(help.to_owned()),
     };
     match (sampan.is_file(), spin.is_file()) {

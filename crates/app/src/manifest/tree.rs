@@ -45,6 +45,16 @@ impl<'a> Table<'a> {
         Some(self.value(name, value))
     }
 
+    /// Whether a key is there; it does not become known by that.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// A string, if there is one; the key does not become known by it.
+    pub fn peek(&self, key: &str) -> Option<&'a str> {
+        self.entries.get(key)?.get_ref().as_str()
+    }
+
     /// As [`Table::get`]; a missing key is an error.
     pub fn require(&mut self, key: &'static str, f: &mut Findings, help: &str) -> Option<Value<'a>> {
         let value = self.get(key);

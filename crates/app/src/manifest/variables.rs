@@ -187,9 +187,10 @@ struct Declared {
 impl Declared {
     fn read(value: &super::tree::Value<'_>, f: &mut Findings) -> Option<Self> {
         let mut table = value.table(f)?;
+        f.hide(table.has("secret"));
+        let secret = table.boolean("secret", f).unwrap_or(false);
         let default = table.string("default", f);
         let required = table.boolean("required", f).unwrap_or(false);
-        let secret = table.boolean("secret", f).unwrap_or(false);
         table.string("description", f);
         if let (true, Some(default)) = (required, default) {
             f.error_help(
@@ -199,6 +200,7 @@ impl Declared {
             );
         }
         table.finish(f);
+        f.hide(false);
         Some(Declared { default: default.map(|text| text.text.to_owned()), required, secret })
     }
 }

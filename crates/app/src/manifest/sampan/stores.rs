@@ -28,7 +28,9 @@ pub(super) fn keyvalue(
     for (name, value) in table.map(Table::into_entries).unwrap_or_default() {
         let Some(table) = value.table(f).filter(|_| names::check(name, "a store", f)) else { continue };
         // A store that is wrong stays declared, so that its grants are not reported as well.
+        f.hide(has_password(&table));
         let store = read_keyvalue(name.text, table, app, variables, f);
+        f.hide(false);
         let memory = KeyValueStore { backend: KeyValueBackend::Memory, lazy: false };
         stores.insert(name.text.to_owned(), store.unwrap_or(memory));
     }
@@ -86,7 +88,9 @@ pub(super) fn sql(
     let mut stores = BTreeMap::new();
     for (name, value) in table.map(Table::into_entries).unwrap_or_default() {
         let Some(table) = value.table(f).filter(|_| names::check(name, "a store", f)) else { continue };
+        f.hide(has_password(&table));
         let store = read_sql(name.text, table, app, variables, f);
+        f.hide(false);
         stores.insert(name.text.to_owned(), store.unwrap_or_else(|| sqlite(name.text, app)));
     }
     stores
@@ -172,6 +176,11 @@ struct Url<'a> {
     scheme: String,
     span: Span,
     written: &'a str,
+}
+
+/// Whether the manifest itself may hold a password, as in `redis://:secret@host`.
+fn has_password(table: &Table<'_>) -> bool {
+    table.peek("url").is_some_and(|url| url.contains('@'))
 }
 
 fn read_url<'a>(table: &mut Table<'a>, variables: &Variables, f: &mut Findings) -> Option<Url<'a>> {

@@ -40,7 +40,9 @@ fn parse(text: &str, source: &Source<'_>, app: &mut App, f: &mut Findings) {
     }
     for (name, value) in table.table("key_value_store", f).map(Table::into_entries).unwrap_or_default() {
         let Some(one) = value.table(f).filter(|_| names::check(name, "a store", f)) else { continue };
+        f.hide(one.peek("url").is_some());
         let store = keyvalue(name.text, one, source, app, f);
+        f.hide(false);
         app.keyvalue.insert(name.text.to_owned(), store.unwrap_or_else(|| sqlite_keyvalue(name.text, app)));
     }
     for (name, value) in table.table("sqlite_database", f).map(Table::into_entries).unwrap_or_default() {
