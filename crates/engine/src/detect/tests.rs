@@ -128,10 +128,7 @@ fn components_of_known_snapshots() {
         ("wasi:http/incoming-handler@0.2.0-rc-2023-11-10", "0.2"),
         ("wasi:http/handler@0.3.0-rc-2026-03-15", "0.3"),
     ] {
-        check(
-            &exporting(export),
-            &format!("an HTTP component for WASI {release} (exports {export})"),
-        );
+        check(&exporting(export), &format!("an HTTP component for WASI {release} (exports {export})"));
     }
     let import = r#"(component (import "wasi:clocks/types@0.3.0-rc-2026-03-15" (instance)))"#;
     assert!(matches!(detect(&wasm(import)), Ok(Kind::Component { needs_0_3: true, .. })));
