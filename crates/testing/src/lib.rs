@@ -6,6 +6,7 @@ mod http;
 mod net;
 mod packages;
 mod process;
+mod spin;
 
 pub use guests::{guest, guest_for, wat};
 pub use http::{HttpServer, Request, Response, http_get, http_send};
@@ -14,6 +15,7 @@ pub use packages::{
     crate_examples, crate_program, crate_source, edited_crate_examples, npm_package, pypi_package, skip,
 };
 pub use process::{Finished, Running, finish, sampan};
+pub use spin::{spin_app, spin_javascript_app, spin_python_app};
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
