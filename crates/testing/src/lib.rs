@@ -1,6 +1,7 @@
 //! What tests share: guests, the `sampan` binary, programs from package registries, small servers, and
 //! ways to wait for an event. Knows nothing of the other crates.
 
+mod browser;
 mod guests;
 mod http;
 mod net;
@@ -8,6 +9,7 @@ mod packages;
 mod process;
 mod spin;
 
+pub use browser::{Browser, Element};
 pub use guests::{guest, guest_for, wat};
 pub use http::{HttpServer, Request, Response, http_get, http_send};
 pub use net::{TcpServer, allow_many_files, free_port};
