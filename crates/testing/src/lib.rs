@@ -7,6 +7,7 @@ mod http;
 mod net;
 mod packages;
 mod process;
+mod spin;
 
 pub use browser::{Browser, Element};
 pub use guests::{guest, guest_for, wat};
@@ -16,6 +17,7 @@ pub use packages::{
     crate_examples, crate_program, crate_source, edited_crate_examples, npm_package, pypi_package, skip,
 };
 pub use process::{Finished, Running, finish, sampan};
+pub use spin::{spin_app, spin_javascript_app, spin_python_app};
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
