@@ -1,15 +1,9 @@
 //! Files of variables, such as `.env`: `NAME=VALUE`, with `export`, quotes and comments as shells have them.
 
-use super::read_text;
 use std::collections::BTreeMap;
-use std::path::Path;
 
-/// Reads a file. Errors name a line and never its text, which may be a secret.
-pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>, String> {
-    parse(&read_text(path)?)
-}
-
-fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
+/// Errors name a line and never its text, which may be a secret.
+pub(super) fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     let mut out = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();

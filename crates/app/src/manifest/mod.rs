@@ -129,15 +129,21 @@ impl Source<'_> {
     }
 }
 
-/// Reads a text file of bounded size. Devices and pipes are refused: some never end.
+/// Reads a text file of bounded size. Devices and pipes are refused: a manifest could name one that never ends,
+/// or that nobody writes to.
 fn read_text(path: &Path) -> Result<String, String> {
-    let mut file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("it is not a file".to_owned());
     }
+    read_stream(path)
+}
+
+/// As [`read_text`], for what the command line names: also a pipe, as `<(…)` of a shell.
+fn read_stream(path: &Path) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
-    file.by_ref().take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    file.take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > TEXT_BYTES_MAX {
         return Err("it is larger than 4 MiB".to_owned());
     }

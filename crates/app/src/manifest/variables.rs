@@ -2,7 +2,7 @@
 
 use super::findings::{Findings, Span, nearest, quoted};
 use super::tree::{Table, Text};
-use super::{Surroundings, env_file};
+use super::{Surroundings, env_file, read_stream, read_text};
 use crate::Severity;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -250,7 +250,9 @@ impl<'a> Providers<'a> {
 }
 
 fn read_file(path: &Path, span: Option<Span>, bare_names: bool, f: &mut Findings) -> Option<VariablesFile> {
-    match env_file::read(path) {
+    // The manifest names files; whoever types a command may name a pipe.
+    let text = if span.is_some() || !bare_names { read_text(path) } else { read_stream(path) };
+    match text.and_then(|text| env_file::parse(&text)) {
         Ok(says) => Some(VariablesFile { says, bare_names }),
         Err(error) => {
             // Where a file is wrong is told, and what it says is not: it may hold secrets.

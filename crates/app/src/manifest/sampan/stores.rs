@@ -69,7 +69,7 @@ fn read_keyvalue(
             };
             check_scheme(&url, &["redis", "rediss", "unix"], f)?;
             let prefix = match prefix {
-                Some(prefix) => variables.expand(prefix, f)?.text,
+                Some(prefix) => variables.expand_public(prefix, f)?.text,
                 None => String::new(),
             };
             KeyValueBackend::Redis { url: url.secret, prefix }
