@@ -2,4 +2,4 @@
 
 mod handler;
 
-pub use handler::{Answer, Body, BodyError, Depth, Handler, Matched, Peer, RequestId, empty, full};
+pub use handler::{Answer, Body, BodyError, Depth, Handler, Matched, Peer, RequestId, Served, empty, full};
