@@ -21,6 +21,6 @@ pub use grants::{
     PortPattern, Protocol, StoreGrant, parse_env_file,
 };
 pub use limits::{Limits, ParseLimitError, parse_duration, parse_size};
-pub use manifest::{Read, Surroundings, find_manifest, parse_manifest, read_manifest};
+pub use manifest::{Outline, Read, Surroundings, find_manifest, parse_manifest, read_manifest};
 pub use program::{Entry, Program};
 pub use render::render;

@@ -6,12 +6,15 @@ mod env_file;
 mod findings;
 mod names;
 mod network;
+mod outline;
 mod routes;
 mod sampan;
 mod spin;
 mod tree;
 mod variables;
 mod wasip1;
+
+pub use outline::Outline;
 
 use crate::{App, Diagnostic, Severity};
 use findings::{Findings, Span};
@@ -92,10 +95,11 @@ pub fn parse_manifest(path: &Path, text: &str, surroundings: &Surroundings<'_>) 
 /// If there is none, or if there are two, so that one must be chosen.
 pub fn find_manifest(folder: &Path) -> Result<PathBuf, Diagnostic> {
     let (sampan, spin) = (folder.join(SAMPAN), folder.join(SPIN));
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let error = |message: String, help: &str| Diagnostic {
         severity: Severity::Error,
         message,
-        file: folder.to_owned(),
+        file: here.to_owned(),
         span: None,
         hidden: false,
         help: Some(help.to_owned()),
@@ -108,7 +112,7 @@ pub fn find_manifest(folder: &Path) -> Result<PathBuf, Diagnostic> {
             "choose one: -f sampan.toml or -f spin.toml",
         )),
         (false, false) => Err(error(
-            format!("there is no {SAMPAN} and no {SPIN} in {}", folder.display()),
+            format!("there is no {SAMPAN} and no {SPIN} in {}", here.display()),
             "name the manifest with -f FILE, or make an app with `sampan new`",
         )),
     }

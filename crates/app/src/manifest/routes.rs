@@ -119,8 +119,11 @@ fn conflict(route: &Route, other: &Route) -> String {
     }
 }
 
-/// A component that no route and no other component reaches.
+/// A component that no route and no other component reaches. Where something is wrong, it may be the cause.
 pub(super) fn warn_unreached(app: &App, f: &mut Findings) {
+    if f.has_errors() {
+        return;
+    }
     for component in &app.components {
         let by_route = app.routes.iter().any(|route| match &route.to {
             Target::Component(name) => *name == component.name,

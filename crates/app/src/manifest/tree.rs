@@ -262,13 +262,17 @@ impl<'a> Value<'a> {
     }
 
     pub fn table(&self, f: &mut Findings) -> Option<Table<'a>> {
-        let Some(entries) = self.value.as_table() else {
+        let table = self.as_table();
+        if table.is_none() {
             self.wrong_type("a table", f);
-            return None;
-        };
+        }
+        table
+    }
+
+    pub fn as_table(&self) -> Option<Table<'a>> {
         // An inline table or a header is marked whole; what dotted keys imply, by its first key.
         let span = if self.span.start < self.span.end { self.span } else { self.key };
-        Some(Table { path: self.path.clone(), span, entries, known: Vec::new() })
+        Some(Table { path: self.path.clone(), span, entries: self.value.as_table()?, known: Vec::new() })
     }
 
     pub fn tables(&self, f: &mut Findings) -> Vec<Table<'a>> {
@@ -278,15 +282,19 @@ impl<'a> Value<'a> {
 
     /// The items of a list.
     pub fn items(&self, expected: &str, f: &mut Findings) -> Vec<Value<'a>> {
-        let Some(list) = self.value.as_array() else {
+        if self.value.as_array().is_none() {
             self.wrong_type(expected, f);
-            return Vec::new();
-        };
+        }
+        self.as_items()
+    }
+
+    /// As [`Value::items`], where nothing is said of other types.
+    pub fn as_items(&self) -> Vec<Value<'a>> {
         let item = |item: &'a Spanned<DeValue<'a>>| {
             let span = Span::from(item.span());
             Value { path: self.path.clone(), key: span, span, value: item.get_ref() }
         };
-        list.iter().map(item).collect()
+        self.value.as_array().map(|list| list.iter().map(item).collect()).unwrap_or_default()
     }
 
     pub fn wrong_type(&self, expected: &str, f: &mut Findings) {

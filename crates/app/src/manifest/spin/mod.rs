@@ -10,6 +10,8 @@ mod trigger;
 mod v1;
 mod v2;
 
+pub(super) use v1::convert;
+
 use super::findings::{Findings, Span, quoted};
 use super::tree::{Table, Text, Value};
 use super::variables::{Dialect, Variables};
@@ -36,6 +38,11 @@ pub(super) fn version<'a>(table: &mut Table<'a>, path: &Path) -> Option<Marker<'
     let marker = new.or(old);
     let by_name = path.file_name().is_some_and(|name| name == super::SPIN);
     (marker.is_some() || by_name).then_some(Marker(marker))
+}
+
+/// As [`version`], by the keys alone.
+pub(super) fn is_spin(table: &Table<'_>) -> bool {
+    table.has("spin_manifest_version") || table.has("spin_version")
 }
 
 pub(super) fn read(table: Table<'_>, marker: Marker<'_>, source: &Source<'_>, f: &mut Findings) -> App {

@@ -57,7 +57,7 @@ fn read_app_trigger<'a>(mut table: Table<'a>, f: &mut Findings) -> Option<Text<'
 }
 
 /// Version 2 has ids in kebab case, and so has everything behind this file. What is so already stays as it is.
-fn convert(id: &str) -> String {
+pub(in crate::manifest) fn convert(id: &str) -> String {
     let is_word = |word: &str| {
         let one_case =
             !(word.bytes().any(|b| b.is_ascii_lowercase()) && word.bytes().any(|b| b.is_ascii_uppercase()));
