@@ -72,6 +72,9 @@ impl From<LoadError> for Fail {
             LoadError::Compile { .. } => {
                 (exit_code::NOT_RUNNABLE, "`sampan inspect` tells more about the file")
             }
+            LoadError::Wasi03IsOff(_) => {
+                (exit_code::NOT_RUNNABLE, "switch WASI 0.3 on, or build the program for WASI 0.2")
+            }
             LoadError::Engine(_) => (exit_code::ERROR, "this is a limit of the machine or a fault of Sampan"),
         };
         Fail::new(error.to_string()).help(help).code(code)

@@ -10,6 +10,7 @@ pub mod keys;
 mod limits;
 mod load;
 mod native;
+pub mod server;
 mod settings;
 pub mod trap;
 

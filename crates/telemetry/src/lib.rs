@@ -3,3 +3,4 @@
 mod metrics;
 
 pub use metrics::{ComponentMetrics, Metrics, RouteMetrics, metrics};
+pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge};

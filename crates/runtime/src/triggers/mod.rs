@@ -1,0 +1,99 @@
+//! What starts a guest: one place decides it from the manifest and the exports, one file for each way.
+
+pub mod http;
+
+use crate::serve::{Ready, Unit, failure_response};
+use ::http::{Request, StatusCode};
+use sampan_app::ComponentKind;
+use sampan_engine::{Code, Loaded};
+use sampan_service::{Answer, Body, Depth, Handler};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a request enters, and what is kept from one request to the next. Made when code is loaded, dropped
+/// when it is unloaded.
+pub enum Entry {
+    Http(http::Entry),
+}
+
+impl Entry {
+    /// Decides how a component is started, and proves that it can be.
+    ///
+    /// # Errors
+    ///
+    /// `UnknownImports`, or a sentence.
+    pub(crate) fn of(loaded: Loaded, unit: &Unit) -> wasmtime::Result<Self> {
+        match (&unit.component.kind, &loaded.code) {
+            (None | Some(ComponentKind::Http), Code::Component(component)) => {
+                http::Entry::of(&loaded.engine, component).map(Entry::Http)
+            }
+            (None | Some(ComponentKind::Http), Code::Module(_)) => Err(wasmtime::format_err!(
+                "it is a module and not a component, so it does not answer HTTP requests by itself; if it is a CGI \
+                 program, say `kind = \"cgi\"`"
+            )),
+            (Some(ComponentKind::Cgi(_)), _) => Err(wasmtime::format_err!("CGI programs are not served yet")),
+            (Some(ComponentKind::Server { .. }), _) => {
+                Err(wasmtime::format_err!("programs that listen are not served yet"))
+            }
+        }
+    }
+
+    /// Whether the code must not be unloaded although no request is under way.
+    pub(crate) fn is_pinned(&self) -> bool {
+        match self {
+            Entry::Http(_) => false,
+        }
+    }
+
+    /// Drops instances that were not used for so long.
+    pub(crate) fn drop_idle_instances(&self, idle: Duration) {
+        match self {
+            Entry::Http(entry) => entry.drop_idle_instances(idle),
+        }
+    }
+}
+
+/// A component as whoever accepts requests sees it.
+pub struct Served {
+    pub unit: Arc<Unit>,
+}
+
+impl Handler for Served {
+    fn handle(&self, request: Request<Body>) -> Answer<'_> {
+        Box::pin(async move {
+            // 1. Components may call each other in a circle.
+            if request.extensions().get::<Depth>().is_some_and(|depth| depth.0 > Depth::MAX) {
+                self.unit.metrics.refused("loop");
+                return failure_response(StatusCode::LOOP_DETECTED);
+            }
+
+            // 2. The code: loaded at the first request where the manifest says so, or after it was unused.
+            let ready = match self.unit.code().await {
+                Ok(ready) => ready,
+                Err(failure) => {
+                    self.unit.metrics.failed("load");
+                    self.unit.log(&failure.message);
+                    return failure_response(StatusCode::SERVICE_UNAVAILABLE);
+                }
+            };
+
+            // 3. A place among the requests that run.
+            let place = match self.unit.admit().await {
+                Ok(place) => place,
+                Err(_) => return failure_response(StatusCode::SERVICE_UNAVAILABLE),
+            };
+
+            // 4. The way of this kind of guest.
+            let unit = Arc::clone(&self.unit);
+            match &ready.entry {
+                Entry::Http(_) => http::handle(unit, ready, request, place).await,
+            }
+        })
+    }
+}
+
+/// The entry of a loaded component, which must be of this kind: who asks was called for it.
+pub(crate) fn http_entry(ready: &Ready) -> &http::Entry {
+    let Entry::Http(entry) = &ready.entry;
+    entry
+}
