@@ -122,10 +122,10 @@ async fn once(sender: &watch::Sender<State>, port: u16, start: &Start) -> String
         Err(why) => return why,
     };
     let Started { address, mut listening, mut run } = started;
-    let listens = std::pin::pin!(listening.wait_for(|ports| ports.contains(&port)));
+    let listens = std::pin::pin!(async { listening.wait_for(|ports| ports.contains(&port)).await.map(drop) });
     match select(&mut run, listens).await {
         Either::Left((why, _)) => return why,
-        Either::Right((Ok(_), _)) => {}
+        Either::Right((Ok(()), _)) => {}
         // The guest's sockets are gone, and it is about to follow.
         Either::Right((Err(_), _)) => return run.await,
     }

@@ -12,7 +12,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use keeper::{Keeper, NotUp, Start, Started};
 use proxy::{Answered, Kept};
-use sampan_app::{Component, ComponentKind, PortMap, Protocol};
+use sampan_app::{Component, ComponentKind, Grants, PortMap, Protocol};
 use sampan_capabilities::Host;
 use sampan_engine::Loaded;
 use sampan_service::Body;
@@ -58,9 +58,9 @@ impl Entry {
 }
 
 /// Gives a server guest the port on which it shall be asked: one of the loopback that the system chooses.
-pub(crate) fn grant_port(component: &mut Component) {
+pub(crate) fn grant_port(component: &Component, grants: &mut Grants) {
     if let Some(ComponentKind::Server { port }) = component.kind {
-        let ports = &mut component.grants.ports;
+        let ports = &mut grants.ports;
         ports.retain(|map| (map.protocol, map.guest_port) != (Protocol::Tcp, port));
         ports.push(PortMap {
             host_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
