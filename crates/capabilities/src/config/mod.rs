@@ -21,7 +21,9 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
     /// No variable can have such a name.
-    #[error("`{0}` is no name of a variable: it has lower-case letters, digits and single underscores, and begins with a letter")]
+    #[error(
+        "`{0}` is no name of a variable: it has lower-case letters, digits and single underscores, and begins with a letter"
+    )]
     InvalidName(String),
     #[error("the component has no variable `{0}`")]
     Undefined(String),

@@ -1,6 +1,8 @@
 //! A store in memory: gone with the process, bounded.
 
-use super::{Answer, BATCH_BYTES_MAX, Backend, Condition, Entry, Page, Query, StoreError, check, incremented};
+use super::{
+    Answer, BATCH_BYTES_MAX, Backend, Condition, Entry, Page, Query, StoreError, check, incremented,
+};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -11,7 +11,7 @@ mod open;
 mod redis;
 mod sqlite;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use host::{Granted, KeyValue};
 pub use memory::Memory;

@@ -53,7 +53,8 @@ impl Slot {
                 })?;
                 let redis = Redis::new(server, prefix, self.runtime.clone());
                 if check {
-                    let help = "start the server, correct the url, or write `lazy = true` to start without it";
+                    let help =
+                        "start the server, correct the url, or write `lazy = true` to start without it";
                     redis.check().await.map_err(|error| self.error(&error.to_string(), help))?;
                 }
                 Ok(Store::new(redis))

@@ -3,9 +3,7 @@
 //! Conditions and sizes are checked by scripts, in one step at the server. While the server is down calls fail
 //! at once, and the first one after it is back works again.
 
-use super::{
-    Answer, BATCH_BYTES_MAX, Backend, Condition, Entry, Page, Query, StoreError, VALUE_BYTES_MAX,
-};
+use super::{Answer, BATCH_BYTES_MAX, Backend, Condition, Entry, Page, Query, StoreError, VALUE_BYTES_MAX};
 use crate::redis::connect::{ConnectError, Connection, Server};
 use crate::redis::link::Link;
 use ::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind, cmd};
@@ -117,9 +115,7 @@ impl Backend for Redis {
                 script.key(key).arg(VALUE_BYTES_MAX).invoke_async(&mut connection.redis.clone()).await
             };
             match self.with(call).await? {
-                Checked::Values((value,)) => {
-                    Ok(Option::map(value, |value| Entry { value, version: None }))
-                }
+                Checked::Values((value,)) => Ok(Option::map(value, |value| Entry { value, version: None })),
                 Checked::TooLarge(bytes) => {
                     Err(StoreError::TooLarge { what: "a value", bytes, max: VALUE_BYTES_MAX })
                 }

@@ -9,7 +9,9 @@ mod readers;
 mod rows;
 mod writer;
 
-use super::{Answer, BATCH_BYTES_MAX, Backend, Condition, Entry, Page, Query, StoreError, check, incremented};
+use super::{
+    Answer, BATCH_BYTES_MAX, Backend, Condition, Entry, Page, Query, StoreError, check, incremented,
+};
 use crate::GrantError;
 use readers::Readers;
 use rows::Expiry;

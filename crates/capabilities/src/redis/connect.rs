@@ -172,15 +172,16 @@ async fn log_in(
     let budget = Arc::new(AtomicU64::new(u64::MAX));
     let stream = Bounded { stream, budget: Arc::clone(&budget) };
     // Times are limited by whoever sends a command, who knows what it is.
-    let config =
-        AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+    let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
     let made = MultiplexedConnection::new_with_config(&server.settings, stream, config).await;
     let (redis, driver) = made.map_err(|error| match error.kind() {
         ErrorKind::AuthenticationFailed => ConnectError::Login(error.to_string()),
         _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => {
             ConnectError::Login(error.to_string())
         }
-        _ => ConnectError::Unreachable(format!("{} is no Redis server, or not ready: {error}", server.shown())),
+        _ => {
+            ConnectError::Unreachable(format!("{} is no Redis server, or not ready: {error}", server.shown()))
+        }
     })?;
     let driver = tokio::spawn(driver).abort_handle();
     Ok(Connection { redis, driver, address, budget })

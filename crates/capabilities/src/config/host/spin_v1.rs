@@ -10,8 +10,8 @@ mod generated {
     });
 }
 
-use generated::fermyon::spin::config::{Error, Host};
 pub use generated::fermyon::spin::config::add_to_linker;
+use generated::fermyon::spin::config::{Error, Host};
 
 impl Host for Config {
     fn get_config(&mut self, key: String) -> Result<String, Error> {

@@ -10,8 +10,8 @@ mod generated {
     });
 }
 
-use generated::fermyon::spin::variables::{Error, Host};
 pub use generated::fermyon::spin::variables::add_to_linker;
+use generated::fermyon::spin::variables::{Error, Host};
 
 impl Host for Config {
     fn get(&mut self, name: String) -> Result<String, Error> {

@@ -11,8 +11,8 @@ mod generated {
     });
 }
 
-use generated::spin::variables::variables::{Error, Host, HostWithStore};
 pub use generated::spin::variables::variables::add_to_linker;
+use generated::spin::variables::variables::{Error, Host, HostWithStore};
 
 impl Host for Config {}
 

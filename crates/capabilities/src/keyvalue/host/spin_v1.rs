@@ -12,8 +12,8 @@ mod generated {
     });
 }
 
-use generated::fermyon::spin::key_value::{Error, Host};
 pub use generated::fermyon::spin::key_value::add_to_linker;
+use generated::fermyon::spin::key_value::{Error, Host};
 
 fn said(error: StoreError) -> Error {
     match error {

@@ -14,8 +14,8 @@ mod generated {
     });
 }
 
-use generated::fermyon::spin::key_value::{Error, Host, HostStore};
 pub use generated::fermyon::spin::key_value::add_to_linker;
+use generated::fermyon::spin::key_value::{Error, Host, HostStore};
 
 fn said(error: StoreError) -> Error {
     match error {

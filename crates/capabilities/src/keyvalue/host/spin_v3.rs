@@ -14,8 +14,8 @@ mod generated {
     });
 }
 
-use generated::spin::key_value::key_value::{Error, Host, HostStore, HostStoreWithStore};
 pub use generated::spin::key_value::key_value::add_to_linker;
+use generated::spin::key_value::key_value::{Error, Host, HostStore, HostStoreWithStore};
 
 type Own = HasSelf<KeyValue>;
 
@@ -45,9 +45,7 @@ impl<T: Send> HostStoreWithStore<T> for Own {
         let slot = accessor.with(|mut access| access.get().find(&label));
         let open = async { slot?.store().await };
         let opened = open.await.map_err(said);
-        let push = |store| {
-            accessor.with(|mut access| access.get().table.push(Bucket { store, page: None }))
-        };
+        let push = |store| accessor.with(|mut access| access.get().table.push(Bucket { store, page: None }));
         Ok(opened.and_then(|store| push(store).map_err(|_| Error::StoreTableFull)))
     }
 

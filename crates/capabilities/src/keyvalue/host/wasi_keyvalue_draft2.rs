@@ -104,11 +104,7 @@ impl atomics::Host for KeyValue {
         Ok(self.table.get(&bucket)?.store.increment(key, delta).await?)
     }
 
-    async fn swap(
-        &mut self,
-        cas: Resource<Swap>,
-        value: Vec<u8>,
-    ) -> Result<Result<(), atomics::CasError>> {
+    async fn swap(&mut self, cas: Resource<Swap>, value: Vec<u8>) -> Result<Result<(), atomics::CasError>> {
         let swap = self.table.delete(cas)?;
         let failed = |error| Ok(Err(atomics::CasError::StoreError(said(error))));
         match swap.finish(value).await {

@@ -33,8 +33,12 @@ fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     }
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "FULL")?;
-    db.execute_batch(&format!("BEGIN IMMEDIATE; {} COMMIT;", rows::CREATE))?;
+    // Where this ends early, nothing of it is left.
+    db.execute_batch("BEGIN IMMEDIATE")?;
+    db.execute_batch(rows::CREATE)?;
     db.prepare(rows::CHECK)?;
+    db.execute_batch(rows::INDEX)?;
+    db.execute_batch("COMMIT")?;
     Ok(db)
 }
 
@@ -51,6 +55,12 @@ pub fn readers(path: &Path) -> Result<Vec<Connection>, GrantError> {
 
 fn explain(path: &Path, error: &rusqlite::Error) -> GrantError {
     let path = path.display();
+    if let rusqlite::Error::SqlInputError { msg, .. } = error {
+        return GrantError {
+            what: format!("{path} is a SQLite database whose table `state` is not a key-value store: {msg}"),
+            help: Some("name another file for the store".to_owned()),
+        };
+    }
     let (what, help) = match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => (
             format!("{path} is not a SQLite database, or it is damaged"),
@@ -67,10 +77,6 @@ fn explain(path: &Path, error: &rusqlite::Error) -> GrantError {
         Some(ErrorCode::CannotOpen) => (
             format!("cannot open the store {path}: {error}"),
             "it must be a file in a folder that can be written to",
-        ),
-        Some(ErrorCode::Unknown) => (
-            format!("{path} is a SQLite database with a table `state` that is not a key-value store: {error}"),
-            "name another file for the store",
         ),
         _ => (format!("cannot open the store {path}: {error}"), "check the file and the disk"),
     };

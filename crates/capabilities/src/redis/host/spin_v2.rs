@@ -15,8 +15,8 @@ mod generated {
     });
 }
 
-use generated::fermyon::spin::redis::{Error, Host, HostConnection, RedisParameter, RedisResult};
 pub use generated::fermyon::spin::redis::add_to_linker;
+use generated::fermyon::spin::redis::{Error, Host, HostConnection, RedisParameter, RedisResult};
 
 fn said(error: own::Error) -> Error {
     match error {
@@ -89,11 +89,7 @@ impl HostConnection for Redis {
         Ok(done.map_err(said))
     }
 
-    async fn incr(
-        &mut self,
-        connection: Resource<Connection>,
-        key: String,
-    ) -> Result<Result<i64, Error>> {
+    async fn incr(&mut self, connection: Resource<Connection>, key: String) -> Result<Result<i64, Error>> {
         let Connection(session) = self.session(&connection)?;
         let done = session.lock().await.incr(key).await;
         Ok(done.map_err(said))

@@ -15,10 +15,10 @@ mod generated {
     });
 }
 
+pub use generated::spin::redis::redis::add_to_linker;
 use generated::spin::redis::redis::{
     Error, Host, HostConnection, HostConnectionWithStore, RedisParameter, RedisResult,
 };
-pub use generated::spin::redis::redis::add_to_linker;
 
 type Own = HasSelf<Redis>;
 
