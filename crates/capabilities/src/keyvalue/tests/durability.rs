@@ -9,7 +9,8 @@ const WRITES: usize = 10_000;
 const FOLDER: &str = "SAMPAN_TEST_DURABILITY_FOLDER";
 const TASKS: usize = 8;
 
-/// Not a test by itself: the process that is killed. Says each key on standard output once it is acknowledged.
+/// Not a test by itself: the process that is killed, and would never end. Says each key on standard output once
+/// it is acknowledged.
 #[test]
 fn write_until_killed() {
     run(async {
@@ -19,7 +20,7 @@ fn write_until_killed() {
         let tasks = (0..TASKS).map(|task| {
             let store = store.clone();
             tokio::spawn(async move {
-                for number in (task..WRITES).step_by(TASKS) {
+                for number in (task..).step_by(TASKS) {
                     store
                         .set(format!("key{number}"), number.to_string().into_bytes())
                         .await
@@ -44,7 +45,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         let name = "keyvalue::tests::durability::write_until_killed";
         command.args([name, "--exact", "--nocapture"]).env(FOLDER, folder.path());
         let mut writer = Running::start(&mut command);
-        writer.wait_for_line(&format!("acknowledged {} .", WRITES / 2));
+        writer.wait_for_line(&format!("acknowledged {WRITES} ."));
         writer.child.kill().expect("SIGKILL");
         let output = writer.finish();
         assert_eq!(output.code, 137, "{}", output.stderr);
@@ -53,11 +54,8 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
             .lines()
             .filter_map(|line| line.strip_prefix("acknowledged ")?.strip_suffix(" ."))
             .collect();
-        assert!(
-            (WRITES / 4..WRITES).contains(&acknowledged.len()),
-            "killed in the middle: {}",
-            acknowledged.len()
-        );
+        // The tasks are not in step: some may be a little behind the one that was waited for.
+        assert!(acknowledged.len() > WRITES / 2, "{}", acknowledged.len());
         let store = opened(KeyValueBackend::Sqlite { path }).await;
         for number in acknowledged {
             let entry = store.get(format!("key{number}")).await.expect("an answer");

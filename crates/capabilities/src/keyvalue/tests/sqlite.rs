@@ -102,7 +102,11 @@ fn what_is_no_store_is_said_with_help() {
             (&garbage, "is not a SQLite database, or it is damaged", "move it away"),
             (&file, "cannot create the folder", "name a file in a folder"),
             (folder.path(), "cannot open the store", "it must be a file"),
-            (&foreign, "whose table `state` is not a key-value store: no such column: value", "name another file"),
+            (
+                &foreign,
+                "whose table `state` is not a key-value store: no such column: value",
+                "name another file",
+            ),
         ];
         for (path, what, help) in table {
             let error = error(path).await;
