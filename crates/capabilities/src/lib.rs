@@ -16,6 +16,7 @@ mod link_component;
 mod prepared;
 pub mod preview1;
 pub mod redis;
+pub mod services;
 pub mod snapshots;
 pub mod sockets;
 pub mod sql;

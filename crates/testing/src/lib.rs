@@ -8,6 +8,7 @@ mod net;
 mod packages;
 mod process;
 mod spin;
+pub mod servers;
 
 pub use browser::{Browser, Element};
 pub use guests::{guest, guest_for, wat};
