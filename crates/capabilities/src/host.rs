@@ -5,6 +5,7 @@ use crate::files::Files;
 use crate::http::Http;
 use crate::preview1::Preview1;
 use crate::sockets::Sockets;
+use crate::sql::Sql;
 use sampan_app::Program;
 use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
 
@@ -27,6 +28,8 @@ pub struct Host {
     pub files: Files,
     pub sockets: Sockets,
     pub http: Http,
+    /// Nothing, until `Prepared` puts in what is granted.
+    pub sql: Sql,
 }
 
 impl Host {
@@ -48,7 +51,8 @@ impl Host {
         let sockets = Sockets::new(&program.grants, &mut wasi, &explain)?;
         let http = Http::new(&program.grants.http, &explain);
         let preview1 = Preview1::new(wasi.build_p1(), &files);
-        Ok(Host { limiter, preview1, files, sockets, http })
+        let sql = Sql::default();
+        Ok(Host { limiter, preview1, files, sockets, http, sql })
     }
 }
 
