@@ -10,6 +10,7 @@ mod inspect;
 mod key;
 mod progress;
 mod run;
+mod up;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Run(Box<run::Args>),
+    Up(up::Args),
     Compile(compile::Args),
     Inspect(inspect::Args),
     Cache(cache::Args),
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     };
     let result = match verb {
         Verb::Run(args) => run::run(*args),
+        Verb::Up(args) => up::run(args),
         Verb::Compile(args) => compile::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Key(args) => key::run(args),
