@@ -12,6 +12,7 @@ mod key;
 mod manifest;
 mod progress;
 mod run;
+mod up;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ struct Cli {
 enum Verb {
     Run(Box<run::Args>),
     Check(check::Args),
+    Up(up::Args),
     Compile(compile::Args),
     Inspect(inspect::Args),
     Cache(cache::Args),
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
     let result = match verb {
         Verb::Run(args) => run::run(*args),
         Verb::Check(args) => check::run(args),
+        Verb::Up(args) => up::run(args),
         Verb::Compile(args) => compile::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Key(args) => key::run(args),
