@@ -13,8 +13,7 @@ use std::pin::Pin;
 pub type Ready = Box<dyn Fn() -> Result<(), Vec<String>> + Send + Sync>;
 
 /// Loads anew; text for a person either way.
-pub type Reload =
-    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
+pub type Reload = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
 
 /// The operator's handler. It trusts whoever can reach it: bind it to loopback.
 pub struct Admin {
@@ -94,7 +93,8 @@ fn is_loopback(host: &str) -> bool {
         _ => host,
     };
     let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    name.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    name.eq_ignore_ascii_case("localhost")
+        || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn line(mut text: String) -> String {
