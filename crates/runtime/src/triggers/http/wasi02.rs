@@ -1,7 +1,8 @@
 //! `wasi:http/incoming-handler` 0.2: one request at a time, by default each in an instance of its own.
 
+use super::idle::check_out;
 use super::{Export, Head, Instances, http_entry};
-use crate::serve::{Place, Ready, Unit, begin_call};
+use crate::serve::{Place, Ready, Unit};
 use http::Request;
 use http::uri::Scheme;
 use std::sync::Arc;
@@ -23,19 +24,7 @@ pub(super) async fn call(
     let Instances { export: Export::Wasi02(pre), idle_02: idle, .. } = http_entry(&ready) else {
         return Err(wasmtime::format_err!("the component's code is of another kind"));
     };
-    let mut instance = match idle.take() {
-        Some(mut instance) => {
-            unit.metrics.reused.inc();
-            begin_call(&mut instance.store);
-            instance
-        }
-        None => {
-            let mut store = unit.store(&ready.engine, unit.wasi())?;
-            let exports = pre.instantiate_async(&mut store).await?;
-            super::idle::Instance::new(&unit, store, exports)
-        }
-    };
-    instance.served += 1;
+    let mut instance = check_out(&unit, &ready, idle, pre).await?;
 
     let scheme =
         if request.uri().scheme() == Some(&Scheme::HTTPS) { wasi::Scheme::Https } else { wasi::Scheme::Http };
