@@ -1,6 +1,6 @@
 //! One component's grants, made ready once: each instance gets its own [`Host`] from them cheaply.
 
-use crate::http::Door;
+use crate::http::{Door, Local};
 use crate::{Backends, Explain, GrantError, Host};
 use sampan_app::Program;
 use std::sync::Arc;
@@ -17,6 +17,13 @@ impl Prepared {
         let _ = backends;
         let door = Arc::new(Door::new(&program.grants.http, &Explain::new(program.explain)));
         Ok(Prepared { program, door })
+    }
+
+    /// Leads requests for the app's own components to them.
+    pub fn with_local(mut self, local: Arc<Local>) -> Self {
+        let door = Door::new(&self.program.grants.http, &Explain::new(self.program.explain));
+        self.door = Arc::new(door.with_local(local));
+        self
     }
 
     /// What an instance may touch. `wasi` comes with the standard streams.

@@ -7,8 +7,9 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use sampan_app::{App, Component};
 use sampan_capabilities::Backends;
+use sampan_capabilities::http::Local;
 use sampan_engine::cache::Cache;
-use sampan_runtime::serve::{Machine, Progress, Setup, load};
+use sampan_runtime::serve::{Machine, Progress, Setup, load_with};
 use sampan_service::{Body, BodyError, Handler, empty};
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -23,6 +24,7 @@ pub struct Served {
     /// Unique among the tests of this process, because metrics are the process's.
     pub name: String,
     pub handlers: HashMap<String, Arc<dyn Handler>>,
+    pub local: Arc<Local>,
     pub log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -68,8 +70,9 @@ pub async fn serve_app(mut app: App) -> Served {
     app.name = format!("app{}", NUMBER.fetch_add(1, Ordering::Relaxed));
     let log = Arc::default();
     let machine = machine(&log);
-    let handlers = load(&machine, &app, &Backends::default(), &Progress::none()).await;
-    Served { machine, name: app.name, handlers: handlers.unwrap_or_else(|f| panic!("{f:?}")), log }
+    let local = Arc::default();
+    let handlers = load_with(&machine, &app, &Backends::default(), &Progress::none(), &local).await;
+    Served { machine, name: app.name, handlers: handlers.unwrap_or_else(|f| panic!("{f:?}")), local, log }
 }
 
 impl Served {

@@ -2,6 +2,7 @@
 
 mod bad_guests;
 mod bodies;
+mod chains;
 mod harness;
 mod instances;
 mod limits;

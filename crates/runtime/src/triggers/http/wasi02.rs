@@ -5,6 +5,7 @@ use super::{Export, Head, Instances, http_entry};
 use crate::serve::{Place, Ready, Unit};
 use http::Request;
 use http::uri::Scheme;
+use sampan_service::Depth;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use wasmtime::Result;
@@ -25,6 +26,8 @@ pub(super) async fn call(
         return Err(wasmtime::format_err!("the component's code is of another kind"));
     };
     let mut instance = check_out(&unit, &ready, idle, pre).await?;
+    let depth = request.extensions().get::<Depth>().copied().unwrap_or_default();
+    instance.store.data_mut().http.set_depth(depth);
 
     let scheme =
         if request.uri().scheme() == Some(&Scheme::HTTPS) { wasi::Scheme::Https } else { wasi::Scheme::Http };

@@ -4,6 +4,7 @@ use super::idle::{Instance, check_out};
 use super::{Export, Head, Instances, http_entry};
 use crate::serve::{Place, Ready, Unit};
 use http::Request;
+use sampan_service::Depth;
 use std::future::poll_fn;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -24,6 +25,8 @@ pub(super) async fn call(
         return Err(wasmtime::format_err!("the component's code is of another kind"));
     };
     let mut instance = check_out(&unit, &ready, idle, pre).await?;
+    let depth = request.extensions().get::<Depth>().copied().unwrap_or_default();
+    instance.store.data_mut().http.set_depth(depth);
 
     let Instance { store, exports, .. } = &mut instance;
     let (request, _transmitted) = p3::Request::from_http(store.data_mut().http().hooks, request);
