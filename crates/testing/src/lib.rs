@@ -1,12 +1,16 @@
 //! What tests share: guests, the `sampan` binary, programs from package registries, small servers, and
 //! ways to wait for an event. Knows nothing of the other crates.
 
+mod browser;
 mod guests;
 mod http;
 mod net;
 mod packages;
 mod process;
+mod spin;
+pub mod servers;
 
+pub use browser::{Browser, Element};
 pub use guests::{guest, guest_for, wat};
 pub use http::{HttpServer, Request, Response, http_get, http_send};
 pub use net::{TcpServer, allow_many_files, free_port};
@@ -15,6 +19,7 @@ pub use packages::{
     pypi_package, skip,
 };
 pub use process::{Finished, Running, finish, sampan};
+pub use spin::{spin_app, spin_javascript_app, spin_python_app};
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
