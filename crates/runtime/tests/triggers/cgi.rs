@@ -205,6 +205,14 @@ fn a_program_reads_the_folders_that_it_was_granted() {
 }
 
 #[test]
+fn a_program_that_imports_one_name_with_two_types() {
+    let site = Site::start(vec![cgi("wat", &wat("cgi-two-types"), CgiDialect::Wagi)]);
+    for _ in 0..3 {
+        assert_eq!(ok(&site.get("/wat")), "ok\n");
+    }
+}
+
+#[test]
 fn a_program_of_go() {
     let source = r#"package main
 
