@@ -3,7 +3,7 @@
 use super::findings::{Findings, Span, quoted};
 use super::tree::Text;
 use crate::{App, Route, Severity, Target};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 const PATH_BYTES_MAX: usize = 2048;
 const SEGMENTS_MAX: usize = 100;
@@ -66,15 +66,10 @@ fn normal(path: &str) -> Result<String, String> {
 }
 
 /// What a path matches, whatever its parameters are called: `/users/:id/` is `/users/:`.
-fn shape(path: &str) -> String {
+pub(super) fn shape(path: &str) -> String {
     let path = path.strip_suffix('/').unwrap_or(path);
     let segments = path.split('/').map(|segment| if segment.starts_with(':') { ":" } else { segment });
     segments.collect::<Vec<_>>().join("/")
-}
-
-/// Whether two paths match the same.
-pub(super) fn same_path(one: &str, other: &str) -> bool {
-    shape(one) == shape(other)
 }
 
 /// Two routes that match the same requests: which one answers would be chance.
@@ -124,18 +119,19 @@ pub(super) fn warn_unreached(app: &App, f: &mut Findings) {
     if f.has_errors() {
         return;
     }
-    for component in &app.components {
-        let by_route = app.routes.iter().any(|route| match &route.to {
-            Target::Component(name) => *name == component.name,
-            Target::Static(folder) => folder.or.as_ref() == Some(&component.name),
-            Target::Redirect { .. } | Target::Respond { .. } => false,
-        });
+    let by_route: HashSet<&str> = app
+        .routes
+        .iter()
+        .filter_map(|route| match &route.to {
+            Target::Component(name) => Some(name.as_str()),
+            Target::Static(folder) => folder.or.as_deref(),
+            Target::Redirect { .. } | Target::Respond { .. } => None,
+        })
+        .collect();
+    for component in app.components.iter().filter(|one| !by_route.contains(one.name.as_str())) {
         let host = format!("{}.spin.internal", component.name);
-        let by_grant = app
-            .components
-            .iter()
-            .any(|other| other.grants.http.iter().any(|origin| origin.host.matches_name(&host)));
-        if !by_route && !by_grant {
+        let mut origins = app.components.iter().flat_map(|other| &other.grants.http);
+        if !origins.any(|origin| origin.host.matches_name(&host)) {
             f.add(
                 Severity::Warning,
                 None,

@@ -108,6 +108,13 @@ fn components() {
         ("grant = { files = [\"a:b\"] }", "\"a:b\"", "must be absolute", ""),
         ("grant = { ports = [\"x\"] }", "\"x\"", "is not a port mapping", ""),
         ("grant = { variables = [\"nope\"] }", "\"nope\"", "there is no variable `nope`", "required = true"),
+        (
+            "grant = { sql = [\"default\", \"default\"] }",
+            "\"default\"",
+            "a name that it has already",
+            "another name",
+        ),
+        ("grant = { files = [\"a:/x\", \"b:/x/\"] }", "\"b:/x/\"", "a name that it has already", ""),
         ("grant = { htp = [] }", "htp", "unknown key `htp` in `component.b.grant`", "`http`"),
         ("grant = { messaging = [\"x\"] }", "messaging", "is not supported yet", ""),
     ] {

@@ -23,8 +23,11 @@ pub(super) fn read(
 ) -> Component {
     let mut component = Component { name: name.to_owned(), ..Component::default() };
     table.later(&["image"], f);
-    let file =
-        table.require("source", f, "add `source = \"FILE.wasm\"`").and_then(|value| source_file(&value, f));
+    let file = match table.has("image") {
+        true => table.get("source"),
+        false => table.require("source", f, "add `source = \"FILE.wasm\"`"),
+    };
+    let file = file.and_then(|value| source_file(&value, f));
     component.build = table.get("build").and_then(|value| build(&value, source, f));
     component.source = file.map(|text| source.root.join(text.text)).unwrap_or_default();
     wasip1::rename(&mut component, file.map(|text| text.span), table.span, f);
@@ -39,6 +42,8 @@ pub(super) fn read(
     for (name, text) in table.string_map("variables", f) {
         if let Some(value) = variables.expand(text, f) {
             let (name, secret) = (name.text.to_owned(), value.secret);
+            // What the component itself says counts.
+            component.grants.config.retain(|other| other.name != name);
             component.grants.config.push(ConfigValue { name, value: Secret::new(value.text), secret });
         }
     }

@@ -107,7 +107,7 @@ impl StaticOptions {
             f.error_help(
                 *span,
                 format!("`{key}` belongs to routes to a static folder"),
-                format!("remove it, or write `to = \"static:FOLDER\"`"),
+                "remove it, or write `to = \"static:FOLDER\"`",
             );
         }
     }
