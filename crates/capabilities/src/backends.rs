@@ -1,17 +1,31 @@
 //! What stands behind an app's capabilities, opened once for all its components.
 
 use crate::GrantError;
+use crate::keyvalue::Slot;
+use crate::redis::Pool;
 use sampan_app::App;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// The stores of one app. There is one field per capability that has backends.
 #[derive(Default)]
-pub struct Backends {}
+pub struct Backends {
+    /// Key-value stores by their names in the app.
+    pub keyvalue: BTreeMap<String, Arc<Slot>>,
+    /// Connections to Redis by addresses of the guests' choice.
+    pub redis: Arc<Pool>,
+}
 
 impl Backends {
     /// Opens the stores that the app declares; those that are `lazy` at their first use. Must be called
     /// inside the Tokio runtime in which drivers shall run.
     pub async fn open(app: &App) -> Result<Self, GrantError> {
-        let _ = app;
-        Ok(Backends {})
+        let mut keyvalue = BTreeMap::new();
+        for (name, description) in &app.keyvalue {
+            keyvalue.insert(name.clone(), Arc::new(Slot::open(name, description).await?));
+        }
+        let redis = Arc::new(Pool::new(Some(Handle::current())));
+        Ok(Backends { keyvalue, redis })
     }
 }

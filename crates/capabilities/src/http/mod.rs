@@ -5,7 +5,7 @@
 //! before anything else happens, connections are kept per guest, and no interface has another way out.
 
 mod body;
-mod connect;
+pub(crate) mod connect;
 mod door;
 mod error;
 pub mod host;
@@ -18,6 +18,7 @@ mod tests;
 
 pub use door::Door;
 pub use error::Error;
+pub(crate) use policy::Space;
 
 use crate::Explain;
 use bytes::Bytes;
