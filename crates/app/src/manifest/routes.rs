@@ -58,11 +58,25 @@ fn normal(path: &str) -> Result<String, String> {
             names.push(name);
         } else if segment.is_empty() && !last {
             return Err("`//` matches nothing".to_owned());
-        } else if matches!(*segment, "." | ".." | "*") {
+        } else if *segment == "*" || is_dots(segment) {
             return Err(format!("`{segment}` matches nothing"));
+        } else if !is_encoded(segment) {
+            return Err("after `%` two hexadecimal digits follow".to_owned());
         }
     }
     Ok(path)
+}
+
+/// `.` or `..`, also encoded: requests with such segments are refused before routes are looked at.
+fn is_dots(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+}
+
+fn is_encoded(segment: &str) -> bool {
+    segment.split('%').skip(1).all(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits != b"00" && digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 /// What a path matches, whatever its parameters are called: `/users/:id/` is `/users/:`.

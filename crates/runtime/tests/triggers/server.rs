@@ -23,7 +23,8 @@ fn a_guest_is_started_by_the_first_request_and_kept() {
     is(&site.get("/"), 200, "request 2\n");
     let body: Vec<u8> = (0..2_000_000u32).map(|n| n as u8).collect();
     assert!(http_send(site.address, "POST", "/echo", &[], &body).unwrap().body == body);
-    let head = http_send(site.address, "GET", "/head", &[("Host", "example.com"), ("X-One", "1")], b"").unwrap();
+    let head =
+        http_send(site.address, "GET", "/head", &[("Host", "example.com"), ("X-One", "1")], b"").unwrap();
     let head = head.text().to_ascii_lowercase();
     for line in ["get /head http/1.1", "host: example.com", "x-one: 1", "x-forwarded-for: 127.0.0.1"] {
         assert!(head.lines().any(|one| one == line), "{line} is not in {head}");

@@ -194,12 +194,21 @@ fn cgi(
             "write the folder where `grant.files` mounts the scripts, such as \"/docroot\"",
         );
     }
+    let root_text = document_root.filter(|text| text.text.starts_with('/'));
     let mounted = || grants.mounts.iter().any(|mount| mount.guest == DOCUMENT_ROOT);
     let document_root = match document_root {
         Some(text) => Some(text.text.to_owned()),
         None if kind == "cgi" && mounted() => Some(DOCUMENT_ROOT.to_owned()),
         None => None,
     };
+    let is_granted = |root: &str| grants.mounts.iter().any(|mount| is_below(root, &mount.guest));
+    if let Some(text) = root_text.filter(|text| kind == "cgi" && !is_granted(text.text)) {
+        f.error_help(
+            text.span,
+            format!("the document root {} is in no folder that the component is granted", quoted(text.text)),
+            format!("grant one: files = [\"FOLDER:{}\"]", text.text),
+        );
+    }
     let dialect = match kind {
         "wcgi" => CgiDialect::Wcgi,
         "cgi" if document_root.is_some() => CgiDialect::Script,
@@ -213,4 +222,10 @@ fn cgi(
         None => Vec::new(),
     };
     Cgi { dialect, argv, document_root }
+}
+
+/// Whether a path of the guest is the other or lies below it.
+fn is_below(path: &str, folder: &str) -> bool {
+    let folder = folder.trim_end_matches('/');
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

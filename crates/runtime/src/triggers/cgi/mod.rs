@@ -53,7 +53,12 @@ impl Entry {
 }
 
 /// Answers one request.
-pub async fn handle(unit: Arc<Unit>, ready: Arc<Ready>, request: Request<Body>, place: Place) -> Response<Body> {
+pub async fn handle(
+    unit: Arc<Unit>,
+    ready: Arc<Ready>,
+    request: Request<Body>,
+    place: Place,
+) -> Response<Body> {
     let super::Entry::Cgi(entry) = &ready.entry else {
         return failure_response(StatusCode::INTERNAL_SERVER_ERROR);
     };

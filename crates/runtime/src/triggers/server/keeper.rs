@@ -153,13 +153,16 @@ mod tests {
 
     #[test]
     fn the_first_restart_is_at_once_and_the_pause_is_bounded() {
-        for (failures, ms) in [(0, 0), (1, 0), (2, 100), (3, 200), (4, 400), (8, 6400), (9, 10_000), (1000, 10_000)] {
+        for (failures, ms) in
+            [(0, 0), (1, 0), (2, 100), (3, 200), (4, 400), (8, 6400), (9, 10_000), (1000, 10_000)]
+        {
             assert_eq!(pause_after(failures), Duration::from_millis(ms), "{failures}");
         }
     }
 
     /// A guest whose life a test directs: each start sends its `listening` to the test.
-    type Births = tokio::sync::mpsc::UnboundedReceiver<(watch::Sender<Vec<u16>>, tokio::sync::oneshot::Sender<String>)>;
+    type Births =
+        tokio::sync::mpsc::UnboundedReceiver<(watch::Sender<Vec<u16>>, tokio::sync::oneshot::Sender<String>)>;
 
     fn puppet() -> (Start, Births) {
         let (births, receiver) = tokio::sync::mpsc::unbounded_channel();
@@ -207,7 +210,9 @@ mod tests {
         block_on(async {
             let (says, mut said) = tokio::sync::mpsc::unbounded_channel();
             let start: Start = Arc::new(|| Err("no such folder".to_owned()));
-            let keeper = Keeper::start(&tokio::runtime::Handle::current(), 80, start, move |line| says.send(line).unwrap());
+            let keeper = Keeper::start(&tokio::runtime::Handle::current(), 80, start, move |line| {
+                says.send(line).unwrap()
+            });
             assert_eq!(said.recv().await.unwrap(), "the server ended: no such folder; it is started again");
             let second = said.recv().await.unwrap();
             assert!(second.ends_with("in 100ms"), "{second}");

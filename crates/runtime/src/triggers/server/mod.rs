@@ -125,7 +125,12 @@ impl Drop for Live {
 }
 
 /// Answers one request.
-pub async fn handle(unit: Arc<Unit>, ready: Arc<Ready>, request: Request<Body>, place: Place) -> Response<Body> {
+pub async fn handle(
+    unit: Arc<Unit>,
+    ready: Arc<Ready>,
+    request: Request<Body>,
+    place: Place,
+) -> Response<Body> {
     let super::Entry::Server(entry) = &ready.entry else {
         return failure_response(StatusCode::INTERNAL_SERVER_ERROR);
     };
