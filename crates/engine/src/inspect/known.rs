@@ -11,6 +11,7 @@ const RELEASED: &[&str] =
 const EXACT: &[(&str, &[&str])] = &[
     ("wasi:keyvalue", &["0.2.0-draft", "0.2.0-draft2"]),
     ("wasi:config", &["0.2.0-draft-2024-09-27", "0.2.0-rc.1"]),
+    ("wasi:otel", &["0.2.0-rc.2"]),
     ("fermyon:spin", &["", "2.0.0"]),
     ("spin:key-value", &["3.0.0"]),
     ("spin:variables", &["3.0.0"]),
