@@ -6,6 +6,7 @@ mod http;
 mod net;
 mod packages;
 mod process;
+pub mod servers;
 
 pub use guests::{guest, guest_for, wat};
 pub use http::{HttpServer, Request, Response, http_get, http_send};

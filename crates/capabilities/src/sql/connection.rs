@@ -121,6 +121,7 @@ async fn serve<D: Driver>(
         if !leased.session().usable() {
             return;
         }
+        leased.proven();
     }
     leased.give_back().await;
 }

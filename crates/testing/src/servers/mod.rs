@@ -1,0 +1,8 @@
+//! Real servers for tests: started on a free port with a folder of their own, gone with the test.
+
+mod janitor;
+mod mariadb;
+mod postgres;
+
+pub use mariadb::MariaDb;
+pub use postgres::Postgres;
