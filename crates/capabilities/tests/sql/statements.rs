@@ -104,7 +104,7 @@ fn large_results_are_refused_where_they_are_collected_and_stream_where_not() {
             let large = database.many(60, MIB);
             let error = rows(&db, &large, &[]).await.unwrap_err();
             assert!(matches!(&error, Error::Other(text) if text.contains("32 MiB")), "{dialect:?}: {error:?}");
-            // Giving up has cost the handle its connection; another one has a new connection.
+            // Giving up may have cost the handle its connection; another one has a new connection.
             let db = handle(&granted, dialect).await;
             let mut streamed = db.query(large, Vec::new()).await.unwrap();
             let mut count = 0;
@@ -113,6 +113,25 @@ fn large_results_are_refused_where_they_are_collected_and_stream_where_not() {
                 count += 1;
             }
             assert_eq!(count, 60, "{dialect:?}");
+        });
+    }
+}
+
+#[test]
+fn a_transaction_survives_rows_that_are_not_read() {
+    for database in databases() {
+        let (granted, dialect, table) = (database.granted(), database.dialect, table());
+        block_on(async {
+            let db = handle(&granted, dialect).await;
+            run(&db, &format!("CREATE TABLE {table} (a INTEGER)")).await;
+            run(&db, "BEGIN").await;
+            run(&db, &format!("INSERT INTO {table} VALUES (1)")).await;
+            let mut many = db.query(database.many(2000, 1000), Vec::new()).await.unwrap();
+            assert!(many.next().await.unwrap().is_ok());
+            drop(many);
+            run(&db, "COMMIT").await;
+            let count = one(&db, &format!("SELECT COUNT(*) FROM {table}"), &[]).await;
+            assert_eq!(count, Ok(Value::Int64(1)), "{dialect:?}");
         });
     }
 }
