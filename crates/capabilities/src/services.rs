@@ -39,7 +39,7 @@ impl Services {
             let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
             self.explain.refused(
                 &format!("connect to {scheme}://{host}:{port}"),
-                &format!("services = [\"{scheme}://{host}:{port}\"] in the component's grants"),
+                &format!("services = [\"{scheme}://{host}:{port}\"] in the component's grant (sampan.toml)"),
             );
         }
         allowed
@@ -57,7 +57,7 @@ impl Services {
             };
             self.explain.refused(
                 &format!("connect to {scheme}://{host}:{port}, which leads to the address {first}"),
-                &format!("services = [\"{flag}\"] in the component's grants"),
+                &format!("services = [\"{flag}\"] in the component's grant (sampan.toml)"),
             );
         }
         permitted

@@ -29,6 +29,11 @@ impl Slot {
         Ok(slot)
     }
 
+    /// Whether it is already what the description says.
+    pub fn is(&self, description: &KeyValueStore) -> bool {
+        self.backend == description.backend
+    }
+
     /// The store; an error that may be gone the next time.
     pub async fn store(&self) -> Result<Store, StoreError> {
         let opened = self.store.get_or_try_init(|| self.connect(false)).await;

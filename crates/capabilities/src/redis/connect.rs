@@ -101,9 +101,9 @@ impl Connection {
         permit: impl FnOnce(&[IpAddr]) -> Vec<IpAddr> + Send + 'static,
     ) -> Result<Connection, ConnectError> {
         let shown = server.shown();
-        let opening = tokio::time::timeout(CONNECT_TIMEOUT, connect(server, permit));
-        // If the caller goes away, so does the attempt, at the latest after its time.
-        match runtime.spawn(async { opening.await }).await {
+        // All of it belongs to that runtime: socket, timer and driver.
+        let opening = async { tokio::time::timeout(CONNECT_TIMEOUT, connect(server, permit)).await };
+        match runtime.spawn(opening).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(_)) => Err(ConnectError::Unreachable(format!(
                 "{shown} did not answer within {} seconds",

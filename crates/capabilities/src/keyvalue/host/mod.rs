@@ -75,7 +75,7 @@ impl KeyValue {
         self.granted.get(name).cloned().ok_or_else(|| {
             // Names are the guest's: some are odd, and none should fill the terminal.
             let shown: String = name.chars().filter(|letter| !letter.is_control()).take(64).collect();
-            let flag = format!("keyvalue = [\"{shown}\"] in the component's grants");
+            let flag = format!("keyvalue = [\"{shown}\"] in the component's grant (sampan.toml)");
             self.explain.refused(&format!("open the key-value store `{shown}`"), &flag);
             StoreError::AccessDenied
         })
