@@ -85,3 +85,17 @@ fn explain(path: &Path, error: &rusqlite::Error) -> GrantError {
     };
     GrantError { what, help: Some(help.to_owned()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_waits_for_the_disk() {
+        let folder = sampan_testing::temp_dir();
+        let db = writer(&folder.path().join("state.sqlite")).expect("a file");
+        let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("a mode");
+        let synchronous: u8 = db.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("a level");
+        assert_eq!((mode.as_str(), synchronous), ("wal", 2), "2 is FULL");
+    }
+}
