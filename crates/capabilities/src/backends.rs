@@ -3,6 +3,7 @@
 use crate::GrantError;
 use crate::keyvalue::Slot;
 use crate::redis::Pool;
+use crate::sql::Databases;
 use sampan_app::App;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub struct Backends {
     pub keyvalue: BTreeMap<String, Arc<Slot>>,
     /// Connections to Redis by addresses of the guests' choice.
     pub redis: Arc<Pool>,
+    pub sql: Arc<Databases>,
 }
 
 impl Backends {
@@ -35,6 +37,8 @@ impl Backends {
             };
             keyvalue.insert(name.clone(), slot);
         }
-        Ok(Backends { keyvalue, redis: Arc::clone(&self.redis) })
+        // Databases hold nothing that a new pool would lose.
+        let sql = Arc::new(Databases::open(app).await?);
+        Ok(Backends { keyvalue, redis: Arc::clone(&self.redis), sql })
     }
 }

@@ -9,6 +9,7 @@ use crate::preview1::Preview1;
 use crate::redis::Redis;
 use crate::services::Services;
 use crate::sockets::Sockets;
+use crate::sql::Sql;
 use sampan_app::Program;
 use std::sync::Arc;
 use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
@@ -35,6 +36,8 @@ pub struct Host {
     pub keyvalue: KeyValue,
     pub redis: Redis,
     pub config: Config,
+    /// Nothing, until `Prepared` puts in what is granted.
+    pub sql: Sql,
 }
 
 impl Host {
@@ -61,7 +64,8 @@ impl Host {
         let services = Services::new(program.grants.services.clone(), &explain);
         let redis = Redis::new(Arc::new(services), Arc::default());
         let config = Config::new(program.grants.config.clone(), &explain);
-        Ok(Host { limiter, preview1, files, sockets, http, keyvalue, redis, config })
+        let sql = Sql::default();
+        Ok(Host { limiter, preview1, files, sockets, http, keyvalue, redis, config, sql })
     }
 }
 

@@ -3,6 +3,7 @@
 //! A capability is a folder; `host/` inside it is the folder's only mention of Wasmtime. [`Host`] is the
 //! one list: a capability that is not a field there does not exist for guests.
 
+mod absent;
 mod backends;
 pub mod config;
 mod explain;

@@ -5,6 +5,7 @@ use crate::http::Door;
 use crate::keyvalue::{Granted, KeyValue, Slot};
 use crate::redis::{Pool, Redis};
 use crate::services::Services;
+use crate::sql::{Granted as GrantedSql, Sql};
 use crate::{Backends, Explain, GrantError, Host};
 use sampan_app::{Program, StoreGrant};
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub struct Prepared {
     services: Arc<Services>,
     redis: Arc<Pool>,
     config: Config,
+    sql: Arc<GrantedSql>,
 }
 
 impl Prepared {
@@ -26,13 +28,14 @@ impl Prepared {
     pub fn new(mut program: Program, backends: &Backends) -> Result<Self, GrantError> {
         let explain = Explain::new(program.explain);
         let door = Arc::new(Door::new(&program.grants.http, &explain));
+        let sql = Arc::new(GrantedSql::new(&backends.sql, &program.grants, &explain)?);
         // Taken out of the program: what is shared need not be copied for each instance.
         let grants = &mut program.grants;
         let keyvalue = Arc::new(find_stores(std::mem::take(&mut grants.keyvalue), backends)?);
         let services = Arc::new(Services::new(std::mem::take(&mut grants.services), &explain));
         let config = Config::new(std::mem::take(&mut grants.config), &explain);
         let redis = Arc::clone(&backends.redis);
-        Ok(Prepared { program, explain, door, keyvalue, services, redis, config })
+        Ok(Prepared { program, explain, door, keyvalue, services, redis, config, sql })
     }
 
     /// What an instance may touch. `wasi` comes with the standard streams.
@@ -48,6 +51,7 @@ impl Prepared {
         host.keyvalue = KeyValue::new(Arc::clone(&self.keyvalue), &self.explain);
         host.redis = Redis::new(Arc::clone(&self.services), Arc::clone(&self.redis));
         host.config = self.config.clone();
+        host.sql = Sql::new(&self.sql);
         Ok(host)
     }
 }

@@ -74,7 +74,7 @@ impl Services {
                 && rule.port.matches(wanted.port)
         };
         self.rules.iter().filter(covers).any(|rule| match &rule.host {
-            HostPattern::Any | HostPattern::Below(_) => false,
+            HostPattern::Any | HostPattern::Below(_) | HostPattern::Pattern(_) => false,
             HostPattern::Network(_) => rule.host.matches_address(address),
             HostPattern::Name(one) => space == Space::Private && *one == name,
         })

@@ -3,11 +3,13 @@
 //! One file per verb. `main` parses, dispatches, and prints the one error that ends everything.
 
 mod cache;
+mod check;
 mod compile;
 mod fail;
 mod grants;
 mod inspect;
 mod key;
+mod manifest;
 mod progress;
 mod run;
 
@@ -31,6 +33,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Run(Box<run::Args>),
+    Check(check::Args),
     Compile(compile::Args),
     Inspect(inspect::Args),
     Cache(cache::Args),
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     };
     let result = match verb {
         Verb::Run(args) => run::run(*args),
+        Verb::Check(args) => check::run(args),
         Verb::Compile(args) => compile::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Key(args) => key::run(args),

@@ -9,7 +9,7 @@ pub(crate) mod connect;
 mod door;
 mod error;
 pub mod host;
-mod policy;
+pub(crate) mod policy;
 mod pool;
 mod redirect;
 
