@@ -115,3 +115,20 @@ pub fn define(linker: &mut Linker<Host>, name: &str) -> Result<bool> {
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_grant() {
+        let explain = Explain::new(true);
+        let stores = KeyValue::new(Granted::default(), &explain);
+        assert_eq!(stores.find("orders").err(), Some(StoreError::AccessDenied));
+        assert_eq!(stores.find(&"x\u{1b}".repeat(1000)).err(), Some(StoreError::AccessDenied));
+        let said = explain.said();
+        let grant = "grant it with keyvalue = [\"orders\"] in the component's grant (sampan.toml)";
+        assert_eq!(said[0], format!("refused: open the key-value store `orders`; {grant}"));
+        assert!(said[1].len() < 300 && !said[1].contains('\u{1b}'), "{}", said[1]);
+    }
+}
