@@ -29,14 +29,19 @@ pub struct Served {
     pub to: Arc<str>,
 }
 
-/// Answers a request. The order matters: what is in flight is counted first, and what a client did wrong never
-/// reaches the handler.
-pub(crate) async fn answer(
+/// Answers a request. From the call on it is in flight: hyper may find the end of the client's side before it
+/// polls for the answer.
+pub(crate) fn answer(
     line: Arc<Line>,
     request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Infallible> {
-    // 1. From here on the request is in flight; if the client leaves, this is dropped.
-    let mut flight = Flight::new(line);
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
+    let flight = Flight::new(line);
+    async move { Ok(exchange(flight, request).await) }
+}
+
+/// The order matters: what a client did wrong never reaches the handler. If the client leaves, this is dropped.
+async fn exchange(mut flight: Flight, request: Request<Incoming>) -> Response<ResponseBody> {
+    // 1. Its name.
     let (mut head, incoming) = request.into_parts();
     let id = id::of(&head.headers);
     flight.note(&head, &id);
@@ -65,7 +70,7 @@ pub(crate) async fn answer(
     // 5. The response goes out, and the record is written when its body ends.
     response.headers_mut().insert(X_REQUEST_ID, id);
     flight.answered(&response, switched);
-    Ok(response.map(|body| ResponseBody::new(body, flight)))
+    response.map(|body| ResponseBody::new(body, flight))
 }
 
 async fn guarded(handler: &dyn Handler, request: Request<Body>, flight: &Flight) -> Option<Response<Body>> {

@@ -206,7 +206,7 @@ mod tests {
         ("P / HTTP/1.1\r\nContent-Length: +1\r\n", Some(33)),
         ("P / HTTP/1.1\r\nContent-Length: 1, 1\r\n", Some(35)),
         ("P / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n", Some(51)),
-        ("P / HTTP/1.1\r\nContent-Length:\r\n", Some(31)),
+        ("P / HTTP/1.1\r\nContent-Length:\r\n", Some(30)),
         ("P / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n", Some(47)),
         ("P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Some(69)),
         ("P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\n", Some(48)),

@@ -41,8 +41,9 @@ pub(crate) struct Wire {
     before_at: usize,
     /// Nothing more is read: the client has ended its side or broken the rules.
     ended: bool,
-    /// When the client ended its side during a request, the next look whether it is gone.
-    look: Duration,
+    /// When the client ended its side during a request: the next look whether it is gone, and how long after
+    /// the one before.
+    look: Option<(Instant, Duration)>,
     /// Bytes of [`ALWAYS_FIRST`] that were sent and that hyper is going to send.
     owed: usize,
     /// Since when hyper has waited for a request, and for which.
@@ -64,7 +65,7 @@ impl Wire {
             before: first,
             before_at: 0,
             ended: false,
-            look: LOOK_FIRST,
+            look: None,
             owed: 0,
             waiting: None,
             stalled: None,
@@ -107,28 +108,35 @@ impl Wire {
         if !complete || !matches!(phase, phase::WAITING | phase::ANSWERING) {
             return Poll::Ready(Ok(()));
         }
-        let now = Instant::now();
-        if phase == phase::WAITING && self.look == LOOK_FIRST && self.stalled.is_none() && self.owed == 0 {
-            match self.stream.poll_write(cx, ALWAYS_FIRST) {
-                Poll::Ready(Ok(count)) => self.owed = count,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {}
+        loop {
+            let (next, pause) = *self.look.get_or_insert_with(|| (Instant::now() + LOOK_FIRST, LOOK_FIRST));
+            if self.read_timer.poll(cx, next).is_pending() {
+                return Poll::Pending;
+            }
+            let pause = (pause * 2).min(LOOK_LAST);
+            self.look = Some((Instant::now() + pause, pause));
+            self.look_for_client(cx, phase)?;
+        }
+    }
+
+    /// An error when the client is gone.
+    fn look_for_client(&mut self, cx: &mut Context<'_>, phase: u8) -> io::Result<()> {
+        if let Some(error) = self.stream.tcp().take_error()? {
+            return Err(error);
+        }
+        if phase == phase::ANSWERING {
+            // Writing tells, where there is something to write.
+            let quiet = self.written.get_or_insert_with(Instant::now).elapsed();
+            let gone = quiet >= self.line.shared.limits.half_closed;
+            return if gone { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) };
+        }
+        if self.stalled.is_none() && self.owed == 0 {
+            if let Poll::Ready(count) = self.stream.poll_write(cx, ALWAYS_FIRST) {
+                self.owed = count?;
             }
             let _ = self.stream.poll_flush(cx);
         }
-        loop {
-            if let Ok(Some(error)) | Err(error) = self.stream.tcp().take_error() {
-                return Poll::Ready(Err(error));
-            }
-            let quiet = now - *self.written.get_or_insert(now);
-            if phase == phase::ANSWERING && quiet >= self.line.shared.limits.half_closed {
-                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-            }
-            if self.read_timer.poll(cx, now + self.look).is_pending() {
-                return Poll::Pending;
-            }
-            self.look = (self.look * 2).min(LOOK_LAST);
-        }
+        Ok(())
     }
 
     /// Nothing to read: is the client too slow?
@@ -244,12 +252,17 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let flushed = this.stream.poll_flush(cx);
-        if this.ended && this.line.phase() == phase::IDLE {
-            // The answer that held off the end is out; hyper is to read again and find it.
-            cx.waker().wake_by_ref();
+        if this.line.phase() == phase::IDLE {
+            if this.ended {
+                // The answer that held off the end is out; hyper is to read again and find it.
+                cx.waker().wake_by_ref();
+            } else if this.waiting.is_none() {
+                // hyper has begun to wait for the next request before this one counted as ended. Whether the
+                // time is over is seen when it reads.
+                let _ = this.nothing(cx);
+            }
         }
-        flushed
+        this.stream.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -56,6 +56,8 @@ impl Drop for Keeper {
 pub struct NotUp {
     /// When to ask again.
     pub retry_after: Duration,
+    /// It runs, but did not begin to listen.
+    pub starting: bool,
 }
 
 impl Keeper {
@@ -98,19 +100,23 @@ impl Keeper {
                 match &*state.borrow_and_update() {
                     State::Up(pool) => return Ok(pool.clone()),
                     State::Down { until } if *until > deadline => {
-                        return Err(NotUp { retry_after: until.saturating_duration_since(Instant::now()) });
+                        let retry_after = until.saturating_duration_since(Instant::now());
+                        return Err(NotUp { retry_after, starting: false });
                     }
                     State::Starting | State::Down { .. } => {}
                 }
                 if state.changed().await.is_err() {
                     // The runtime is shutting down.
-                    return Err(NotUp { retry_after: PAUSE_MAX });
+                    return Err(NotUp { retry_after: PAUSE_MAX, starting: false });
                 }
             }
         };
         match tokio::time::timeout(patience, wait).await {
             Ok(result) => result,
-            Err(_) => Err(NotUp { retry_after: Duration::from_secs(1) }),
+            Err(_) => {
+                let starting = matches!(*self.state.borrow(), State::Starting);
+                Err(NotUp { retry_after: Duration::from_secs(1), starting })
+            }
         }
     }
 }
