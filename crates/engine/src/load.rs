@@ -10,6 +10,7 @@ use crate::detect::{DetectError, Kind, detect};
 use crate::native;
 use crate::server::Engines;
 use crate::settings::{ENGINE_VERSION, Settings, cpu_key};
+use crate::wrap::{self, WrapError};
 use ring::signature::Ed25519KeyPair;
 use std::borrow::Cow;
 use std::fs::File;
@@ -86,6 +87,8 @@ pub enum LoadError {
     Text { name: String, message: String },
     #[error("{name} is not a WebAssembly program: {error}")]
     NotWasm { name: String, error: DetectError },
+    #[error("{name} is a module in the component ABI: {error}")]
+    Wrap { name: String, error: WrapError },
     #[error("{name} cannot be compiled: {message}")]
     Compile { name: String, message: String },
     #[error("the engine cannot be set up: {0}")]
@@ -362,7 +365,8 @@ fn read(path: &Path, file: &mut File) -> Result<Vec<u8>, LoadError> {
     Ok(bytes)
 }
 
-/// Converts the text format, and says what the wasm is, and whether it needs concurrency support.
+/// Converts the text format, wraps what is to be wrapped, and says what the wasm is, and whether it needs
+/// concurrency support.
 fn to_binary<'a>(name: &str, bytes: &'a [u8]) -> Result<(Cow<'a, [u8]>, Facts, bool), LoadError> {
     let wasm = match detect(bytes) {
         Err(DetectError::TextFormat) => wat::parse_bytes(bytes)
@@ -370,7 +374,9 @@ fn to_binary<'a>(name: &str, bytes: &'a [u8]) -> Result<(Cow<'a, [u8]>, Facts, b
         _ => bytes.into(),
     };
     let kind = detect(&wasm).map_err(|error| LoadError::NotWasm { name: name.to_owned(), error })?;
-    let form = if kind.is_component() { Form::Component } else { Form::Module };
+    let form = if kind.becomes_component() { Form::Component } else { Form::Module };
+    let wasm =
+        wrap::to_component(&kind, wasm).map_err(|error| LoadError::Wrap { name: name.to_owned(), error })?;
     let concurrent = needs_concurrency(&kind);
     Ok((wasm, Facts { form, starts: matches!(kind, Kind::StartOnly(_)) }, concurrent))
 }

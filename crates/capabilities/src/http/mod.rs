@@ -5,12 +5,12 @@
 //! before anything else happens, connections are kept per guest, and no interface has another way out.
 
 mod body;
-mod connect;
+pub(crate) mod connect;
 mod door;
 mod error;
 pub mod host;
 mod local;
-mod policy;
+pub(crate) mod policy;
 mod pool;
 mod redirect;
 
@@ -20,6 +20,7 @@ mod tests;
 pub use door::Door;
 pub use error::Error;
 pub use local::Local;
+pub(crate) use policy::Space;
 
 use crate::Explain;
 use bytes::Bytes;

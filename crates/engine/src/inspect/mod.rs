@@ -5,6 +5,7 @@
 
 mod custom;
 mod grants;
+mod known;
 mod signature;
 mod text;
 mod walk;
@@ -147,11 +148,31 @@ pub struct Signed {
 /// A grant that the guest may need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Grant {
-    /// The flag of `sampan run`, with placeholders in capitals.
+    /// The flag of `sampan run`, with placeholders in capitals; what only apps have, by its key in a manifest.
     pub flag: &'static str,
+    pub needs: Need,
     pub reason: &'static str,
     /// The imports that this was guessed from, at most three.
     pub imports: Vec<String>,
+}
+
+/// The kind of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    Files,
+    Env,
+    Ports,
+    Tcp,
+    Udp,
+    Http,
+    Keyvalue,
+    Sql,
+    Postgres,
+    Mysql,
+    Redis,
+    Mqtt,
+    Variables,
 }
 
 /// Looks into a file: WebAssembly in binary form. `trusted` are the keys that count for native code.
@@ -199,6 +220,16 @@ fn native(found: &artifact::Found, problem: Option<artifact::VerifyError>) -> Na
         trusted: problem.is_none(),
         problem: problem.map(|problem| problem.to_string()),
     }
+}
+
+/// Imports of a report that Sampan does not answer, in the order of the file.
+pub fn unknown_imports(report: &Report) -> Vec<&str> {
+    report
+        .imports
+        .iter()
+        .filter(|import| !known::is_known(import))
+        .map(|import| import.name.as_str())
+        .collect()
 }
 
 /// `[method]descriptor.open-at` → `descriptor.open-at`.

@@ -116,8 +116,9 @@ pub async fn load_with(
 }
 
 fn prepare(component: &Component, backends: &Backends) -> Result<Prepared, GrantError> {
-    let program =
-        Program { grants: component.grants.clone(), limits: component.limits.clone(), ..Program::default() };
+    let mut grants = component.grants.clone();
+    triggers::server::grant_port(component, &mut grants);
+    let program = Program { grants, limits: component.limits.clone(), ..Program::default() };
     Prepared::new(program, backends)
 }
 

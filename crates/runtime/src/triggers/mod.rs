@@ -1,19 +1,26 @@
 //! What starts a guest: one place decides it from the manifest and the exports, one file for each way.
 
+pub mod cgi;
 pub mod http;
+mod program;
+pub mod server;
 
 use crate::serve::{Ready, Unit, failure_response};
 use ::http::{Request, StatusCode};
 use sampan_app::ComponentKind;
+use sampan_capabilities::Host;
 use sampan_engine::{Code, Loaded};
 use sampan_service::{Answer, Body, Depth, Handler};
 use std::sync::Arc;
 use std::time::Duration;
+use wasmtime::Store;
 
 /// What a request enters, and what is kept from one request to the next. Made when code is loaded, dropped
 /// when it is unloaded.
 pub enum Entry {
     Http(http::Entry),
+    Cgi(cgi::Entry),
+    Server(server::Entry),
 }
 
 impl Entry {
@@ -31,9 +38,11 @@ impl Entry {
                 "it is a module and not a component, so it does not answer HTTP requests by itself; if it is a CGI \
                  program, say `kind = \"cgi\"`"
             )),
-            (Some(ComponentKind::Cgi(_)), _) => Err(wasmtime::format_err!("CGI programs are not served yet")),
-            (Some(ComponentKind::Server { .. }), _) => {
-                Err(wasmtime::format_err!("programs that listen are not served yet"))
+            (Some(ComponentKind::Cgi(cgi)), _) => {
+                cgi::Entry::of(&loaded, unit, cgi, &mut trial(&loaded, unit)?).map(Entry::Cgi)
+            }
+            (Some(ComponentKind::Server { port }), _) => {
+                server::Entry::of(&loaded, *port, &mut trial(&loaded, unit)?).map(Entry::Server)
             }
         }
     }
@@ -41,7 +50,8 @@ impl Entry {
     /// Whether the code must not be unloaded although no request is under way.
     pub(crate) fn is_pinned(&self) -> bool {
         match self {
-            Entry::Http(_) => false,
+            Entry::Http(_) | Entry::Cgi(_) => false,
+            Entry::Server(entry) => entry.is_started(),
         }
     }
 
@@ -49,8 +59,15 @@ impl Entry {
     pub(crate) fn drop_idle_instances(&self, idle: Duration) {
         match self {
             Entry::Http(entry) => entry.drop_idle_instances(idle),
+            // None is ever unused.
+            Entry::Cgi(_) | Entry::Server(_) => {}
         }
     }
+}
+
+/// A store as an instance gets it: to prove that its imports are answered and its grants can be honoured.
+fn trial(loaded: &Loaded, unit: &Unit) -> wasmtime::Result<Store<Host>> {
+    unit.store(&loaded.engine, unit.wasi()).map_err(|ended| wasmtime::format_err!("{}", ended.message()))
 }
 
 /// A component as whoever accepts requests sees it.
@@ -87,6 +104,8 @@ impl Handler for Served {
             let unit = Arc::clone(&self.unit);
             match &ready.entry {
                 Entry::Http(_) => http::handle(unit, ready, request, place).await,
+                Entry::Cgi(_) => cgi::handle(unit, ready, request, place).await,
+                Entry::Server(_) => server::handle(unit, ready, request, place).await,
             }
         })
     }
@@ -94,6 +113,8 @@ impl Handler for Served {
 
 /// The entry of a loaded component, which must be of this kind: who asks was called for it.
 pub(crate) fn http_entry(ready: &Ready) -> &http::Entry {
-    let Entry::Http(entry) = &ready.entry;
-    entry
+    match &ready.entry {
+        Entry::Http(entry) => entry,
+        Entry::Cgi(_) | Entry::Server(_) => unreachable!("`Served::handle` sends each kind its own way"),
+    }
 }

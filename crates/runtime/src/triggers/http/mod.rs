@@ -1,4 +1,4 @@
-//! Components that export an HTTP handler: `wasi:http` 0.2 and 0.3.
+//! Components that export an HTTP handler: `wasi:http` 0.2 and 0.3, or Spin 1's.
 //!
 //! [`handle`] is the life of a request. The guest's call is a [`Bounded`] future that is polled in the task of
 //! the connection: until the guest has answered, then while its body is read.
@@ -7,6 +7,7 @@ mod body;
 mod idle;
 mod request;
 mod response;
+mod spin_inbound;
 mod wasi02;
 mod wasi03;
 
@@ -47,6 +48,7 @@ use Entry as Instances;
 pub enum Export {
     Wasi02(p2::bindings::ProxyPre<Host>),
     Wasi03(p3::bindings::ServicePre<Host>),
+    Spin(spin_inbound::Inbound),
 }
 
 /// What the guest answered: a response, or the error code that wasi:http lets it return instead.
@@ -58,7 +60,7 @@ impl Entry {
         let world = component.component_type();
         let exports = |interface: &str| {
             world.exports(engine).any(|(name, _)| {
-                name.strip_prefix(interface).is_some_and(|patch| patch.parse::<u32>().is_ok())
+                name.strip_prefix(interface).is_some_and(|patch| patch.parse::<u64>().is_ok())
             })
         };
         let pre = || link_component(engine, component)?.instantiate_pre(component);
@@ -66,6 +68,8 @@ impl Entry {
             Export::Wasi03(p3::bindings::ServicePre::new(pre()?)?)
         } else if exports("wasi:http/incoming-handler@0.2.") {
             Export::Wasi02(p2::bindings::ProxyPre::new(pre()?)?)
+        } else if let Some(inbound) = spin_inbound::Inbound::of(engine, component)? {
+            Export::Spin(inbound)
         } else {
             return Err(wasmtime::format_err!(
                 "it exports no HTTP handler (wasi:http/incoming-handler or wasi:http/handler)"
@@ -100,6 +104,7 @@ pub(crate) async fn handle(
     let call = match &http_entry(&ready).export {
         Export::Wasi02(_) => unit.bounded(wasi02::call(unit2, ready2, request, sender, place)),
         Export::Wasi03(_) => unit.bounded(wasi03::call(unit2, ready2, request, sender, place)),
+        Export::Spin(_) => unit.bounded(spin_inbound::call(unit2, ready2, request, sender, place)),
     };
 
     // 3. Run it until it has answered. Dropping this future drops the call, which ends the guest.
