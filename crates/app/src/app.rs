@@ -152,15 +152,8 @@ pub struct Route {
 pub enum Target {
     Component(String),
     Static(StaticFolder),
-    Redirect {
-        status: u16,
-        location: String,
-    },
-    Respond {
-        status: u16,
-        headers: Vec<(String, String)>,
-        body: String,
-    },
+    Redirect { status: u16, location: String },
+    Respond { status: u16, headers: Vec<(String, String)>, body: String },
 }
 
 /// Files that are served without a guest.

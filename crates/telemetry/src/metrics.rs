@@ -84,7 +84,11 @@ impl Metrics {
         let durations = all.durations.clone();
         r.register_with_unit("request_duration", "Until the response's headers", Unit::Seconds, durations);
         r.register("instances_created", "Guest instances that were created", all.created.clone());
-        r.register("instances_reused", "Requests served by an instance that had served another", all.reused.clone());
+        r.register(
+            "instances_reused",
+            "Requests served by an instance that had served another",
+            all.reused.clone(),
+        );
         r.register("instances_live", "Guest instances that exist", all.live.clone());
         r.register("requests_waiting", "Requests that wait for an instance", all.waiting.clone());
         r.register("guest_failures", "Guests that were ended, by reason", all.traps.clone());
