@@ -11,7 +11,8 @@ pub use guests::{guest, guest_for, wat};
 pub use http::{HttpServer, Request, Response, http_get, http_send};
 pub use net::{TcpServer, allow_many_files, free_port};
 pub use packages::{
-    crate_examples, crate_program, crate_source, edited_crate_examples, npm_package, pypi_package, skip,
+    crate_examples, crate_program, crate_source, edited_crate_examples, kept_project, npm_package,
+    pypi_package, skip,
 };
 pub use process::{Finished, Running, finish, sampan};
 

@@ -153,9 +153,11 @@ fn is_http(kind: &Kind, report: &Report) -> bool {
     };
     match kind {
         Kind::HttpComponent(_) => true,
-        Kind::UnwrappedComponent { .. } | Kind::PreReleaseComponent { .. } | Kind::Component { .. } => {
-            by_exports()
-        }
+        // A server in Rust that is written as a program exports both.
+        Kind::CliComponent(_)
+        | Kind::UnwrappedComponent { .. }
+        | Kind::PreReleaseComponent { .. }
+        | Kind::Component { .. } => by_exports(),
         _ => false,
     }
 }
