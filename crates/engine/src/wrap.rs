@@ -23,6 +23,19 @@ pub enum WrapError {
     Encode(String),
 }
 
+impl WrapError {
+    /// What the user can do about it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            WrapError::BeforeComponents(_) => {
+                "build it again with Spin's SDK 2 or later; its spin.toml can stay"
+            }
+            WrapError::Untyped => "strip it less, or build it for wasm32-wasip2",
+            WrapError::Encode(_) => "build it for wasm32-wasip2, or with a newer version of its SDK",
+        }
+    }
+}
+
 /// Makes a component of a module in the component ABI; anything else stays as it is.
 pub fn to_component<'a>(kind: &Kind, wasm: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>, WrapError> {
     let wasm = match kind {

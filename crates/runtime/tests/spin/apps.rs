@@ -1,0 +1,1 @@
+//! Apps of `examples/spin`: published SDKs, unmodified manifests.
