@@ -66,7 +66,9 @@ pub fn go_program(name: &str, source: &str) -> Option<PathBuf> {
         let mut go = Command::new(root.join("bin/go"));
         go.args(["build", "-trimpath", "-o", &format!("{name}.wasm"), "main.go"]);
         go.envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("GOTOOLCHAIN", "local"), ("GOFLAGS", "")]);
-        go.env("GOROOT", &root).env("GOCACHE", cache().join("go-build")).env("GOPATH", cache().join("go-path"));
+        go.env("GOROOT", &root)
+            .env("GOCACHE", cache().join("go-build"))
+            .env("GOPATH", cache().join("go-path"));
         run(go.current_dir(folder))
     })
     .map(|folder| folder.join(name).with_extension("wasm"))

@@ -52,7 +52,9 @@ fn serve(stream: TcpStream, count: u32) -> Result<()> {
             return Ok(());
         }
     }
-    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    // Whatever the prefix is under which it is served.
+    let path = head.split(' ').nth(1).unwrap_or_default();
+    let path = path[path.rfind('/').unwrap_or(0)..].to_owned();
     let answer = |status: &str, body: &[u8]| {
         let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
         [head.as_bytes(), body].concat()

@@ -1,15 +1,15 @@
 //! Programs as triggers run them: a module's `_start`, or a component's `wasi:cli/run`, from instance to end.
 
-use sampan_capabilities::{Host, link_component, resolve_module_imports};
+use sampan_capabilities::{Host, LinkedModule, link_component};
 use sampan_engine::{Code, Loaded};
 use wasmtime::component::{self, Component, InstancePre};
-use wasmtime::{Engine, Instance, Module, Result, Store};
+use wasmtime::{Engine, Result, Store};
 use wasmtime_wasi::I32Exit;
 
 /// A program that can be instantiated.
 #[derive(Clone)]
 pub enum Program {
-    Module(Module),
+    Module(LinkedModule),
     Component { pre: InstancePre<Host>, run: Run },
 }
 
@@ -35,8 +35,7 @@ impl Program {
                         "it is no program: it exports no `_start` and has no start section"
                     ));
                 }
-                resolve_module_imports(store, module)?;
-                Ok(Program::Module(module.clone()))
+                Ok(Program::Module(LinkedModule::new(store, module)?))
             }
             Code::Component(component) => {
                 let run = run_export(&loaded.engine, component).ok_or_else(|| {
@@ -61,9 +60,8 @@ impl Program {
     }
 }
 
-async fn run_module(store: &mut Store<Host>, module: &Module) -> Result<()> {
-    let imports = resolve_module_imports(store, module)?;
-    let instance = Instance::new_async(&mut *store, module, &imports).await?;
+async fn run_module(store: &mut Store<Host>, module: &LinkedModule) -> Result<()> {
+    let instance = module.instantiate(store).await?;
     match instance.get_func(&mut *store, "_start") {
         Some(start) => start.typed::<(), ()>(&*store)?.call_async(&mut *store, ()).await,
         // The start section did all the work, as in AssemblyScript's programs.

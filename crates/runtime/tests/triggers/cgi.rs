@@ -61,7 +61,7 @@ fn responses() {
     let site = site();
     let response = site.get("/cgi/crlf");
     assert_eq!((response.status, response.text()), (201, "body\n".to_owned()));
-    assert_eq!((response.header("x-one"), response.header("content-length")), (Some("1"), Some("5")));
+    assert_eq!((response.header("x-one"), response.header("content-type")), (Some("1"), Some("text/x")));
     let response = site.get("/cgi/location");
     assert_eq!((response.status, response.header("location")), (302, Some("/elsewhere")));
     assert_eq!(site.get("/cgi/missing").status, 404);
@@ -145,19 +145,22 @@ fn standard_error_is_logged_with_the_components_name() {
 
 #[test]
 fn limits_end_one_request_alone() {
-    let limits = Limits {
-        memory_bytes: Some(16 << 20),
-        timeout: Some(Duration::from_millis(300)),
-        ..Limits::default()
-    };
-    let site = Site::start(vec![limited(wagi(), limits)]);
-    assert_eq!(site.get("/cgi/memory").status, 500);
+    let named = |name: &str, limits| Component { name: name.to_owned(), ..limited(wagi(), limits) };
+    let site = Site::start(vec![
+        named("small", Limits { memory_bytes: Some(16 << 20), ..Limits::default() }),
+        named("short", Limits { timeout: Some(Duration::from_millis(300)), ..Limits::default() }),
+        named("quick", Limits { cpu_time: Some(Duration::from_millis(50)), ..Limits::default() }),
+        wagi(),
+    ]);
+    assert_eq!(site.get("/small/memory").status, 500);
     site.log.wait_for("16.0 MiB (limits.memory)");
-    assert_eq!(site.get("/cgi/loop").status, 504);
+    assert_eq!(site.get("/short/loop").status, 504);
     site.log.wait_for("(limits.time)");
+    assert_eq!(site.get("/quick/loop").status, 500);
+    site.log.wait_for("(limits.cpu)");
     // Somebody who asks for all and reads nothing: the program's time is over all the same.
     let mut slow = TcpStream::connect(site.address).unwrap();
-    slow.write_all(b"GET /cgi/forever?slow HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    slow.write_all(b"GET /short/forever HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     while site.log.count("(limits.time)") < 2 {
         assert_eq!(site.get("/cgi/missing").status, 404);
     }
@@ -202,6 +205,14 @@ fn a_program_reads_the_folders_that_it_was_granted() {
     std::fs::write(folder.path().join("one"), "1").unwrap();
     let site = Site::start(vec![mounted(wagi(), folder.path(), "/data")]);
     assert_eq!(ok(&site.get("/cgi/files")), "one\n");
+}
+
+#[test]
+fn a_program_that_imports_one_name_with_two_types() {
+    let site = Site::start(vec![cgi("wat", &wat("cgi-two-types"), CgiDialect::Wagi)]);
+    for _ in 0..3 {
+        assert_eq!(ok(&site.get("/wat")), "ok\n");
+    }
 }
 
 #[test]

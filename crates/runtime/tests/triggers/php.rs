@@ -12,7 +12,10 @@ fn files(folder: &Path) {
         ("admin/index.php", "<?php echo 'admin of ', __DIR__;"),
         ("info.php", r#"<?php header("Content-Type: application/json"); echo json_encode($_SERVER);"#),
         ("form.php", r#"<?php echo $_POST["name"], " ", strlen($_FILES["file"]["tmp_name"] ?? "");"#),
-        ("status.php", r#"<?php http_response_code(418); setcookie("a", "b"); setcookie("c", "d"); echo "tea";"#),
+        (
+            "status.php",
+            r#"<?php http_response_code(418); setcookie("a", "b"); setcookie("c", "d"); echo "tea";"#,
+        ),
         ("away.php", r#"<?php header("Location: /one.php");"#),
         ("fatal.php", r#"<?php ini_set("display_errors", "1"); nowhere();"#),
         ("big.php", r#"<?php for ($i = 0; $i < 300; $i++) echo str_repeat("x", 10000);"#),
@@ -54,7 +57,10 @@ fn php_cgi_runs_scripts() {
     is(&response, 418, "tea");
     let cookies = response.headers.iter().filter(|(name, _)| name == "set-cookie").count();
     assert_eq!(cookies, 2);
-    assert_eq!((site.get("/away.php").status, site.get("/away.php").header("location")), (302, Some("/one.php")));
+    assert_eq!(
+        (site.get("/away.php").status, site.get("/away.php").header("location")),
+        (302, Some("/one.php"))
+    );
     let fatal = site.get("/fatal.php");
     assert!(fatal.text().contains("undefined function nowhere()"), "{} {}", fatal.status, fatal.text());
     assert_eq!(site.get("/big.php").body.len(), 3_000_000);

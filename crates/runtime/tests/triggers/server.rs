@@ -2,10 +2,10 @@
 
 use crate::site::{Site, component, limited};
 use sampan_app::{Component, ComponentKind, Limits};
-use sampan_testing::{Response, guest, guest_for, http_send, temp_dir};
+use sampan_testing::{PATIENCE, Response, guest, guest_for, http_send, temp_dir};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn server(port: u16) -> Component {
     component("root", &guest("server"), ComponentKind::Server { port })
@@ -23,7 +23,8 @@ fn a_guest_is_started_by_the_first_request_and_kept() {
     is(&site.get("/"), 200, "request 2\n");
     let body: Vec<u8> = (0..2_000_000u32).map(|n| n as u8).collect();
     assert!(http_send(site.address, "POST", "/echo", &[], &body).unwrap().body == body);
-    let head = http_send(site.address, "GET", "/head", &[("Host", "example.com"), ("X-One", "1")], b"").unwrap();
+    let head =
+        http_send(site.address, "GET", "/head", &[("Host", "example.com"), ("X-One", "1")], b"").unwrap();
     let head = head.text().to_ascii_lowercase();
     for line in ["get /head http/1.1", "host: example.com", "x-one: 1", "x-forwarded-for: 127.0.0.1"] {
         assert!(head.lines().any(|one| one == line), "{line} is not in {head}");
@@ -115,6 +116,7 @@ fn a_guest_that_never_listens_is_503() {
     deaf.serving.queue_timeout = Duration::from_millis(200);
     let site = Site::start(vec![deaf]);
     assert_eq!(site.get("/").status, 503);
+    site.log.wait_for("it has not begun to listen on its port 8080 within 200ms");
 }
 
 #[test]
@@ -131,18 +133,21 @@ fn a_guest_in_a_loop_does_not_hang_its_clients() {
 #[test]
 fn web_sockets() {
     let site = Site::start(vec![server(8080)]);
-    let mut stream = web_socket(&site);
+    let mut stream = web_socket(&site, "/ws");
     echo(&mut stream, "hello");
     echo(&mut stream, "and again");
 }
 
 /// The handshake with the key of RFC 6455 §1.3, and the answer that it gives there.
-fn web_socket(site: &Site) -> TcpStream {
+fn web_socket(site: &Site, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(site.address).unwrap();
     stream
         .write_all(
-            b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
-              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            format!(
+                "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            .as_bytes(),
         )
         .unwrap();
     let mut head = Vec::new();
@@ -170,16 +175,24 @@ fn echo(stream: &mut TcpStream, text: &str) {
 
 #[test]
 fn a_replaced_guest_ends_when_its_last_client_is_done() {
-    let site = Site::start(vec![server(8080)]);
-    let mut old = web_socket(&site);
+    // A name of its own, for its own gauge.
+    let component = || Component { name: "replaced".to_owned(), ..server(8080) };
+    let live = sampan_telemetry::metrics().component("test", "replaced").live;
+    let site = Site::start(vec![component()]);
+    let mut old = web_socket(&site, "/replaced/ws");
     echo(&mut old, "before");
-    site.replace(vec![server(8080)]);
+    site.replace(vec![component()]);
     // The new one answers, the old one still has a client.
-    is(&site.get("/"), 200, "request 1\n");
+    is(&site.get("/replaced/"), 200, "request 1\n");
     echo(&mut old, "after");
-    old.shutdown(std::net::Shutdown::Write).unwrap();
-    let mut rest = Vec::new();
-    let _ = old.read_to_end(&mut rest);
+    assert_eq!(live.get(), 2);
+    drop(old);
+    let begin = Instant::now();
+    while live.get() > 1 {
+        assert!(begin.elapsed() < PATIENCE, "the old guest still runs");
+        std::thread::yield_now();
+    }
+    is(&site.get("/replaced/"), 200, "request 2\n");
 }
 
 #[test]

@@ -118,7 +118,9 @@ impl Exchange {
         if let Some(length) = length {
             response.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
-        if *method == Method::HEAD || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status) {
+        if *method == Method::HEAD
+            || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status)
+        {
             // What it writes is nobody's, but what it does may matter: it runs to its end.
             while self.next().await.is_some() {}
             return Ok(response.map(|()| sampan_service::empty()));
@@ -144,8 +146,13 @@ impl Exchange {
             })),
             other => other,
         };
-        Written { exchange: self, rest: Some(rest).filter(|rest| !rest.is_empty()), left: length, over: false }
-            .boxed_unsync()
+        Written {
+            exchange: self,
+            rest: Some(rest).filter(|rest| !rest.is_empty()),
+            left: length,
+            over: false,
+        }
+        .boxed_unsync()
     }
 
     /// Everything that a program that has ended wrote.

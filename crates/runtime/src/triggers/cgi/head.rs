@@ -173,7 +173,12 @@ mod tests {
             ("Location: /there\n\n", 302, &[("location", "/there")], None),
             ("Status: 301\nLocation: http://x/\n\n", 301, &[("location", "http://x/")], None),
             ("Content-Type: text/html\nContent-Length: 12\n\n", 200, &[html], Some(12)),
-            ("Content-Type: text/html\nTransfer-Encoding: chunked\nConnection: close\n\n", 200, &[html], None),
+            (
+                "Content-Type: text/html\nTransfer-Encoding: chunked\nConnection: close\n\n",
+                200,
+                &[html],
+                None,
+            ),
             (
                 "Content-Type: text/html\nSet-Cookie: a\nSet-Cookie: b\n\n",
                 200,

@@ -53,7 +53,12 @@ impl Entry {
 }
 
 /// Answers one request.
-pub async fn handle(unit: Arc<Unit>, ready: Arc<Ready>, request: Request<Body>, place: Place) -> Response<Body> {
+pub async fn handle(
+    unit: Arc<Unit>,
+    ready: Arc<Ready>,
+    request: Request<Body>,
+    place: Place,
+) -> Response<Body> {
     let super::Entry::Cgi(entry) = &ready.entry else {
         return failure_response(StatusCode::INTERNAL_SERVER_ERROR);
     };
@@ -121,8 +126,14 @@ fn start(
     let guest = unit.bounded(entry.program.clone().run(store));
     let live = Live { unit: Arc::clone(unit), _place: place };
     let after = move |result: &Result<(), Ended>| {
-        if let Err(ended) = result {
-            live.unit.ended(ended);
+        match result {
+            Ok(()) => {}
+            // Not `instead of answering`: it may well have.
+            Err(Ended::Exit(code)) => {
+                live.unit.metrics.failed("exit");
+                live.unit.log(&format!("it ended with exit code {code}"));
+            }
+            Err(ended) => live.unit.ended(ended),
         }
         drop(live);
     };

@@ -133,7 +133,9 @@ mod tests {
     #[test]
     fn a_body_of_unknown_length_is_read_first() {
         block_on(async {
-            for sizes in [vec![], vec![3], vec![IN_MEMORY_BYTES], vec![IN_MEMORY_BYTES, 1, IN_MEMORY_BYTES, 7]] {
+            for sizes in
+                [vec![], vec![3], vec![IN_MEMORY_BYTES], vec![IN_MEMORY_BYTES, 1, IN_MEMORY_BYTES, 7]]
+            {
                 let chunks: Vec<Vec<u8>> = sizes.iter().map(|size| vec![*size as u8; *size]).collect();
                 let all = chunks.concat();
                 let sized = sized(chunked(chunks), 1 << 30).await.unwrap();

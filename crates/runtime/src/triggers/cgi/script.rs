@@ -195,11 +195,8 @@ mod tests {
 
     #[test]
     fn the_root_is_in_the_nearest_mount() {
-        let mount = |host: &str, guest: &str| Mount {
-            host: host.into(),
-            guest: guest.into(),
-            read_only: true,
-        };
+        let mount =
+            |host: &str, guest: &str| Mount { host: host.into(), guest: guest.into(), read_only: true };
         let mounts = [mount("/srv/all", "/"), mount("/srv/site", "/site")];
         let host = |root: &str| Root::new(Some(root), &mounts).map(|root| root.host);
         assert_eq!(host("/site/public"), Some("/srv/site/public".into()));

@@ -137,7 +137,9 @@ fn common(set: &mut Variables, facts: &Facts<'_>, length: Option<u64>) {
     set.put("SERVER_PORT", facts.port.to_string());
     set.put("SERVER_PROTOCOL", protocol(parts.version));
     set.put("SERVER_SOFTWARE", SOFTWARE);
-    if !set.0.contains_key("HTTP_HOST") && let Some(authority) = parts.uri.authority() {
+    if !set.0.contains_key("HTTP_HOST")
+        && let Some(authority) = parts.uri.authority()
+    {
         // HTTP/2 sends it beside the headers.
         set.put("HTTP_HOST", authority.as_str());
     }

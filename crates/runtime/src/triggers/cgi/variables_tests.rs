@@ -103,8 +103,7 @@ fn scripts_as_web_servers_set_them() {
     facts_of(&mut parts, "/blog/...", "/a.php/x");
     let facts = Facts::of(&parts);
     assert_eq!(facts.base_and_path(), ("/blog".to_owned(), "/a.php/x"));
-    let script =
-        Script { file: "/docroot/a.php".into(), path: "/a.php".into(), path_info: "/x".into() };
+    let script = Script { file: "/docroot/a.php".into(), path: "/a.php".into(), path_info: "/x".into() };
     let all = variables(&facts, &cgi(CgiDialect::Script), Some(&script), Some(0));
     check(
         &all,
@@ -166,10 +165,7 @@ fn arguments_of_wagi_and_of_nobody_else() {
     let parts = request("/s/x?-d=allow_url_include%3D1&a+b=c%20d&e", &[]);
     let facts = Facts::of(&parts);
     let wagi = cgi(CgiDialect::Wagi);
-    assert_eq!(
-        arguments(&facts, &wagi, "c"),
-        ["/s/x", "-d", "allow_url_include=1", "a b", "c d", "e"]
-    );
+    assert_eq!(arguments(&facts, &wagi, "c"), ["/s/x", "-d", "allow_url_include=1", "a b", "c d", "e"]);
     let argv = ["-v", "${SCRIPT_NAME}", "q=${ARGS}"].map(str::to_owned).to_vec();
     let template = Cgi { argv, ..wagi };
     assert_eq!(

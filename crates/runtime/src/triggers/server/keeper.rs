@@ -56,6 +56,8 @@ impl Drop for Keeper {
 pub struct NotUp {
     /// When to ask again.
     pub retry_after: Duration,
+    /// It runs, but did not begin to listen.
+    pub starting: bool,
 }
 
 impl Keeper {
@@ -98,19 +100,23 @@ impl Keeper {
                 match &*state.borrow_and_update() {
                     State::Up(pool) => return Ok(pool.clone()),
                     State::Down { until } if *until > deadline => {
-                        return Err(NotUp { retry_after: until.saturating_duration_since(Instant::now()) });
+                        let retry_after = until.saturating_duration_since(Instant::now());
+                        return Err(NotUp { retry_after, starting: false });
                     }
                     State::Starting | State::Down { .. } => {}
                 }
                 if state.changed().await.is_err() {
                     // The runtime is shutting down.
-                    return Err(NotUp { retry_after: PAUSE_MAX });
+                    return Err(NotUp { retry_after: PAUSE_MAX, starting: false });
                 }
             }
         };
         match tokio::time::timeout(patience, wait).await {
             Ok(result) => result,
-            Err(_) => Err(NotUp { retry_after: Duration::from_secs(1) }),
+            Err(_) => {
+                let starting = matches!(*self.state.borrow(), State::Starting);
+                Err(NotUp { retry_after: Duration::from_secs(1), starting })
+            }
         }
     }
 }
@@ -153,13 +159,16 @@ mod tests {
 
     #[test]
     fn the_first_restart_is_at_once_and_the_pause_is_bounded() {
-        for (failures, ms) in [(0, 0), (1, 0), (2, 100), (3, 200), (4, 400), (8, 6400), (9, 10_000), (1000, 10_000)] {
+        for (failures, ms) in
+            [(0, 0), (1, 0), (2, 100), (3, 200), (4, 400), (8, 6400), (9, 10_000), (1000, 10_000)]
+        {
             assert_eq!(pause_after(failures), Duration::from_millis(ms), "{failures}");
         }
     }
 
     /// A guest whose life a test directs: each start sends its `listening` to the test.
-    type Births = tokio::sync::mpsc::UnboundedReceiver<(watch::Sender<Vec<u16>>, tokio::sync::oneshot::Sender<String>)>;
+    type Births =
+        tokio::sync::mpsc::UnboundedReceiver<(watch::Sender<Vec<u16>>, tokio::sync::oneshot::Sender<String>)>;
 
     fn puppet() -> (Start, Births) {
         let (births, receiver) = tokio::sync::mpsc::unbounded_channel();
@@ -207,7 +216,9 @@ mod tests {
         block_on(async {
             let (says, mut said) = tokio::sync::mpsc::unbounded_channel();
             let start: Start = Arc::new(|| Err("no such folder".to_owned()));
-            let keeper = Keeper::start(&tokio::runtime::Handle::current(), 80, start, move |line| says.send(line).unwrap());
+            let keeper = Keeper::start(&tokio::runtime::Handle::current(), 80, start, move |line| {
+                says.send(line).unwrap()
+            });
             assert_eq!(said.recv().await.unwrap(), "the server ended: no such folder; it is started again");
             let second = said.recv().await.unwrap();
             assert!(second.ends_with("in 100ms"), "{second}");

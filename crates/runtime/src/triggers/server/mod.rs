@@ -125,7 +125,12 @@ impl Drop for Live {
 }
 
 /// Answers one request.
-pub async fn handle(unit: Arc<Unit>, ready: Arc<Ready>, request: Request<Body>, place: Place) -> Response<Body> {
+pub async fn handle(
+    unit: Arc<Unit>,
+    ready: Arc<Ready>,
+    request: Request<Body>,
+    place: Place,
+) -> Response<Body> {
     let super::Entry::Server(entry) = &ready.entry else {
         return failure_response(StatusCode::INTERNAL_SERVER_ERROR);
     };
@@ -134,8 +139,11 @@ pub async fn handle(unit: Arc<Unit>, ready: Arc<Ready>, request: Request<Body>, 
     let patience = unit.component.serving.queue_timeout;
     let pool = match entry.keeper(&unit, &ready.engine).up(patience).await {
         Ok(pool) => pool,
-        Err(NotUp { retry_after }) => {
+        Err(NotUp { retry_after, starting }) => {
             unit.metrics.refused("not_up");
+            if starting {
+                unit.log(&format!("it has not begun to listen on its port {} within {patience:?}", entry.port));
+            }
             let mut response = failure_response(StatusCode::SERVICE_UNAVAILABLE);
             let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
             response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());

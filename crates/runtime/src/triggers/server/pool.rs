@@ -1,10 +1,10 @@
 //! Connections to one instance of a server guest. They end with it: none is ever used for its successor,
 //! which may have the same port.
 
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use http::{Request, Response};
 use sampan_service::Body;
 use std::io;
 use std::net::SocketAddr;

@@ -8,11 +8,11 @@ use http::header::{
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use sampan_service::{Body, BodyError, Peer};
-use http_body_util::BodyExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -185,7 +185,8 @@ fn forwarded(headers: &mut HeaderMap, peer: Option<Peer>) {
 
 fn wants_upgrade(headers: &HeaderMap, version: Version) -> bool {
     let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let upgrade = named.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case("upgrade"));
+    let upgrade =
+        named.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case("upgrade"));
     upgrade && version == Version::HTTP_11 && headers.contains_key(UPGRADE)
 }
 
@@ -341,8 +342,11 @@ mod tests {
         });
         *request.version_mut() = Version::HTTP_2;
         assert!(prepare(&mut request).is_none());
-        let mut headers: Vec<_> =
-            request.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        let mut headers: Vec<_> = request
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
         headers.sort();
         assert_eq!(
             headers,
