@@ -41,7 +41,11 @@ fn wrong_credentials_are_said_without_the_password() {
     let mut cases = Vec::new();
     if let Some(server) = crate::with::postgres() {
         let port = server.port;
-        cases.push((Dialect::Postgres, format!("postgres://sampan:wr0ng@127.0.0.1:{port}/postgres"), "password"));
+        cases.push((
+            Dialect::Postgres,
+            format!("postgres://sampan:wr0ng@127.0.0.1:{port}/postgres"),
+            "password",
+        ));
         cases.push((Dialect::Postgres, server.url().replace("/postgres", "/nowhere"), "nowhere"));
     }
     if let Some(server) = crate::with::mariadb() {
@@ -99,7 +103,12 @@ fn postgres_dies_and_comes_back() {
     let Some(server) = Postgres::start() else { return };
     let url = server.url();
     let server = std::cell::RefCell::new(server);
-    dies_and_comes_back(Dialect::Postgres, &url, || server.borrow_mut().kill(), || server.borrow_mut().restart());
+    dies_and_comes_back(
+        Dialect::Postgres,
+        &url,
+        || server.borrow_mut().kill(),
+        || server.borrow_mut().restart(),
+    );
 }
 
 #[test]
@@ -107,7 +116,12 @@ fn mariadb_dies_and_comes_back() {
     let Some(server) = MariaDb::start() else { return };
     let url = server.url();
     let server = std::cell::RefCell::new(server);
-    dies_and_comes_back(Dialect::MySql, &url, || server.borrow_mut().kill(), || server.borrow_mut().restart());
+    dies_and_comes_back(
+        Dialect::MySql,
+        &url,
+        || server.borrow_mut().kill(),
+        || server.borrow_mut().restart(),
+    );
 }
 
 fn reaching(origins: &[(&str, u16)]) -> Granted {
@@ -133,7 +147,8 @@ fn an_address_must_be_granted() {
             let Err(Error::Denied(text)) = opened else { panic!("{opened:?}") };
             assert!(text.contains("127.0.0.1") && !text.contains("s3cret"), "{text}");
         }
-        let words = format!("host=127.0.0.1 port={} user=sampan password='s3cret/päss' dbname=postgres", server.port);
+        let words =
+            format!("host=127.0.0.1 port={} user=sampan password='s3cret/päss' dbname=postgres", server.port);
         for address in [&url, &words] {
             let db = granted.open(Dialect::Postgres, address, None).await.expect("granted");
             rows(&db, "SELECT 1", &[]).await.unwrap();

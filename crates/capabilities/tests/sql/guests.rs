@@ -11,9 +11,8 @@ use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, p2, p3};
 
 /// The two engines of a server: one for guests of WASI 0.2 alone, without concurrency, and one for all.
-static PLAIN: LazyLock<Engine> = LazyLock::new(|| {
-    Engine::new(Config::new().concurrency_support(false)).expect("an engine")
-});
+static PLAIN: LazyLock<Engine> =
+    LazyLock::new(|| Engine::new(Config::new().concurrency_support(false)).expect("an engine"));
 static CONCURRENT: LazyLock<Engine> = LazyLock::new(Engine::default);
 
 fn component(engine: &Engine, guest: &str, concurrent: bool) -> Component {
@@ -100,13 +99,18 @@ fn sqlite_in_every_version() {
         let expected = [
             String::new(),
             String::new(),
-            format!("id, v | {value}::Integer(1), {value}::Text(\"a'b\") | {value}::Integer(2), {blob} | {value}::Integer(3), {value}::Null"),
+            format!(
+                "id, v | {value}::Integer(1), {value}::Text(\"a'b\") | {value}::Integer(2), {blob} | {value}::Integer(3), {value}::Null"
+            ),
             format!("f | {value}::Real(0.5)"),
             "error: Error::Io(\"no such column: absent".to_owned(),
             "error: Error::Io(\"not authorized".to_owned(),
         ];
         for ((line, expected), number) in lines.iter().zip(&expected).zip(numbers) {
-            assert!(line.starts_with(expected) && line.ends_with(number), "{guest}: {line}, not {expected}{number}");
+            assert!(
+                line.starts_with(expected) && line.ends_with(number),
+                "{guest}: {line}, not {expected}{number}"
+            );
         }
         if guest == "sql-unversioned" {
             assert_eq!(lines[6], "closed: Err(Error::InvalidConnection)");
@@ -182,13 +186,20 @@ fn postgres_3_has_dates() {
     let table = [
         ("SELECT $1::date d ;; date", "d:DbDataType::Date | DbValue::Date((2024, 2, 29))"),
         ("SELECT $1::time d ;; time", "d:DbDataType::Time | DbValue::Time((1, 2, 3, 4000))"),
-        ("SELECT $1::timestamp d ;; datetime", "d:DbDataType::Datetime | DbValue::Datetime((2024, 2, 29, 1, 2, 3, 4000))"),
-        ("SELECT $1::timestamptz d ;; timestamp=86400", "d:DbDataType::Datetime | DbValue::Datetime((1970, 1, 2, 0, 0, 0, 0))"),
+        (
+            "SELECT $1::timestamp d ;; datetime",
+            "d:DbDataType::Datetime | DbValue::Datetime((2024, 2, 29, 1, 2, 3, 4000))",
+        ),
+        (
+            "SELECT $1::timestamptz d ;; timestamp=86400",
+            "d:DbDataType::Datetime | DbValue::Datetime((1970, 1, 2, 0, 0, 0, 0))",
+        ),
         ("SELECT 1.5::numeric d", "d:DbDataType::Str | DbValue::Str(\"1.5\")"),
         ("SELECT '10.0.0.1'::inet d", "d:DbDataType::Other | DbValue::Unsupported"),
     ];
     let url = server.url();
-    let args: Vec<&str> = ["postgres3", &url].into_iter().chain(table.map(|(statement, _)| statement)).collect();
+    let args: Vec<&str> =
+        ["postgres3", &url].into_iter().chain(table.map(|(statement, _)| statement)).collect();
     let lines = lines("sql-v3", &App::default(), &grants, &args);
     assert_eq!(lines, table.map(|(_, expected)| expected));
 }
@@ -279,7 +290,8 @@ fn a_guest_of_0_2_runs_without_concurrency() {
 
 #[test]
 fn a_stream_is_read_to_its_end_or_dropped() {
-    let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n";
+    let numbers =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n";
     let mut cases = vec![("sqlite", app(&sqlite().store))];
     let of = |dialect, url: String| app(&at(dialect, &url).store);
     use sampan_capabilities::sql::Dialect::{MySql, Postgres};
@@ -291,7 +303,12 @@ fn a_stream_is_read_to_its_end_or_dropped() {
         assert_eq!(all[0].split(" | ").count(), 5001, "{interface}");
         assert!(all[0].contains("(5000)"), "{interface}");
         // The statement after a dropped stream runs.
-        let first = lines("sql-async", &app, &grants(), &["first", interface, "db", "SELECT 1 AS i", "SELECT 2 AS i"]);
+        let first = lines(
+            "sql-async",
+            &app,
+            &grants(),
+            &["first", interface, "db", "SELECT 1 AS i", "SELECT 2 AS i"],
+        );
         assert_eq!(first.len(), 2, "{interface}: {first:?}");
         assert!(first.iter().all(|line| line.starts_with('i')), "{interface}: {first:?}");
     }

@@ -71,7 +71,8 @@ fn check(dialect: Dialect, url: &str, parameter: &str, authority: &Authority) {
         let ca = trusted.then_some(authority.certificate.as_str());
         let result = encrypted(dialect, &url, ca);
         // MySQL's driver cannot leave out the name.
-        let expected = if dialect == Dialect::MySql && *host == "127.0.0.1" && *trusted { &None } else { expected };
+        let expected =
+            if dialect == Dialect::MySql && *host == "127.0.0.1" && *trusted { &None } else { expected };
         match expected {
             Some(expected) => assert_eq!(result, Ok(*expected), "{dialect:?} {mode} {host} {trusted}"),
             None => {
