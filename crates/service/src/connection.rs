@@ -61,8 +61,13 @@ async fn begin(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Option<(Str
 /// `None` when the server drains: nothing has been asked for on this connection.
 async fn unless_draining<T>(line: &Line, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
+    let mut registered = false;
     poll_fn(|cx| {
-        line.register(cx);
+        if !registered {
+            // A task's waker stays the same, so once is enough for all that follows in this task.
+            registered = true;
+            line.register(cx);
+        }
         if line.shared.draining() {
             return Poll::Ready(None);
         }
@@ -77,7 +82,6 @@ async fn serve_http1(wire: Wire, line: &Arc<Line>) {
         pin!(line.shared.http1.serve_connection(TokioIo::new(wire), service).with_upgrades());
     let mut told = false;
     poll_fn(|cx| {
-        line.register(cx);
         if !told && line.shared.draining() {
             told = true;
             connection.as_mut().graceful_shutdown();
@@ -94,7 +98,6 @@ async fn serve_http2(wire: Wire, line: &Arc<Line>) {
     let mut rest = Rest::new(line);
     let mut told = false;
     poll_fn(|cx| {
-        line.register(cx);
         let idle = rest.poll(cx, line, told);
         if idle && told {
             // The client was told to go, has nothing in flight, and does not close.

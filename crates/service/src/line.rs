@@ -64,7 +64,8 @@ impl Line {
     }
 
     pub fn begin(&self) {
-        self.requests.fetch_add(1, Relaxed);
+        // One task counts, so this needs no lock of the processor.
+        self.requests.store(self.requests().wrapping_add(1), Relaxed);
         if self.http2.load(Relaxed) {
             self.streams.fetch_add(1, Relaxed);
         } else {
