@@ -16,6 +16,7 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 /// What a handler may put into a response's extensions for the access log.
@@ -157,6 +158,15 @@ impl Flight {
         if let Some(entry) = &mut self.entry {
             entry.bytes += bytes as u64;
         }
+    }
+
+    /// In HTTP/1 the socket shows it.
+    pub fn stall(&self) -> Option<u32> {
+        self.line.http2.load(Ordering::Relaxed).then(|| self.line.stall())
+    }
+
+    pub fn go_on(&self, look: u32) {
+        self.line.go_on(look);
     }
 
     pub fn broken(&mut self) {
