@@ -5,3 +5,4 @@ mod metrics;
 
 pub use log::{AccessLog, LogFields, LogTarget, Record};
 pub use metrics::{ComponentMetrics, Metrics, RouteMetrics, metrics};
+pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
