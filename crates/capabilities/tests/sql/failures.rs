@@ -41,7 +41,11 @@ fn wrong_credentials_are_said_without_the_password() {
     let mut cases = Vec::new();
     if let Some(server) = crate::with::postgres() {
         let port = server.port;
-        cases.push((Dialect::Postgres, format!("postgres://sampan:wr0ng@127.0.0.1:{port}/postgres"), "password"));
+        cases.push((
+            Dialect::Postgres,
+            format!("postgres://sampan:wr0ng@127.0.0.1:{port}/postgres"),
+            "password",
+        ));
         cases.push((Dialect::Postgres, server.url().replace("/postgres", "/nowhere"), "nowhere"));
     }
     if let Some(server) = crate::with::mariadb() {
@@ -99,7 +103,12 @@ fn postgres_dies_and_comes_back() {
     let Some(server) = Postgres::start() else { return };
     let url = server.url();
     let server = std::cell::RefCell::new(server);
-    dies_and_comes_back(Dialect::Postgres, &url, || server.borrow_mut().kill(), || server.borrow_mut().restart());
+    dies_and_comes_back(
+        Dialect::Postgres,
+        &url,
+        || server.borrow_mut().kill(),
+        || server.borrow_mut().restart(),
+    );
 }
 
 #[test]
@@ -107,7 +116,12 @@ fn mariadb_dies_and_comes_back() {
     let Some(server) = MariaDb::start() else { return };
     let url = server.url();
     let server = std::cell::RefCell::new(server);
-    dies_and_comes_back(Dialect::MySql, &url, || server.borrow_mut().kill(), || server.borrow_mut().restart());
+    dies_and_comes_back(
+        Dialect::MySql,
+        &url,
+        || server.borrow_mut().kill(),
+        || server.borrow_mut().restart(),
+    );
 }
 
 fn reaching(origins: &[(&str, u16)]) -> Granted {
@@ -133,7 +147,8 @@ fn an_address_must_be_granted() {
             let Err(Error::Denied(text)) = opened else { panic!("{opened:?}") };
             assert!(text.contains("127.0.0.1") && !text.contains("s3cret"), "{text}");
         }
-        let words = format!("host=127.0.0.1 port={} user=sampan password='s3cret/päss' dbname=postgres", server.port);
+        let words =
+            format!("host=127.0.0.1 port={} user=sampan password='s3cret/päss' dbname=postgres", server.port);
         for address in [&url, &words] {
             let db = granted.open(Dialect::Postgres, address, None).await.expect("granted");
             rows(&db, "SELECT 1", &[]).await.unwrap();
@@ -158,4 +173,29 @@ fn names_must_be_granted_and_of_the_right_kind() {
     let databases = Arc::new(open_databases(&sampan_app::App::default()).unwrap());
     let error = Granted::new(&databases, &grants(), &Explain::default()).err().expect("no such store");
     assert!(error.what.contains("orders") && error.help.unwrap().contains("[sql.orders]"), "{}", error.what);
+}
+
+#[test]
+fn transfers_between_the_server_and_the_client_are_refused() {
+    let mut cases = Vec::new();
+    cases.extend(crate::with::postgres().map(|server| {
+        (Dialect::Postgres, server.url(), vec!["COPY transfer FROM STDIN", "COPY transfer TO STDOUT"])
+    }));
+    cases.extend(crate::with::mariadb().map(|server| {
+        (Dialect::MySql, server.url(), vec!["LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE transfer"])
+    }));
+    for (dialect, url, statements) in cases {
+        let granted = at(dialect, &url).granted();
+        block_on(async {
+            let db = handle(&granted, dialect).await;
+            crate::with::run(&db, "CREATE TABLE transfer (a TEXT)").await;
+            for statement in statements {
+                let db = handle(&granted, dialect).await;
+                assert!(rows(&db, statement, &[]).await.is_err(), "{statement}");
+                drop(db);
+            }
+            let db = handle(&granted, dialect).await;
+            assert_eq!(rows(&db, "SELECT a FROM transfer", &[]).await.unwrap().len(), 0, "{dialect:?}");
+        });
+    }
 }

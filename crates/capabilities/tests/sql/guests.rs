@@ -11,9 +11,8 @@ use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, p2, p3};
 
 /// The two engines of a server: one for guests of WASI 0.2 alone, without concurrency, and one for all.
-static PLAIN: LazyLock<Engine> = LazyLock::new(|| {
-    Engine::new(Config::new().concurrency_support(false)).expect("an engine")
-});
+static PLAIN: LazyLock<Engine> =
+    LazyLock::new(|| Engine::new(Config::new().concurrency_support(false)).expect("an engine"));
 static CONCURRENT: LazyLock<Engine> = LazyLock::new(Engine::default);
 
 fn component(engine: &Engine, guest: &str, concurrent: bool) -> Component {
@@ -26,8 +25,8 @@ fn component(engine: &Engine, guest: &str, concurrent: bool) -> Component {
     components.entry((guest.to_owned(), concurrent)).or_insert_with(compile).clone()
 }
 
-/// Runs a guest on both engines where it can run on both; the lines that it prints.
-fn lines(guest: &str, app: &App, grants: &Grants, args: &[&str]) -> Vec<String> {
+/// The lines that a guest prints.
+pub fn lines(guest: &str, app: &App, grants: &Grants, args: &[&str]) -> Vec<String> {
     let output = run(guest, app, grants, args, true);
     output.lines().map(str::to_owned).collect()
 }
@@ -68,10 +67,10 @@ async fn call(
 }
 
 /// What a guest may reach by an address.
-fn reach(scheme: &str, port: u16) -> Grants {
+pub fn reach(scheme: &str, host: &str, port: u16) -> Grants {
     let origin = Origin {
         scheme: Some(scheme.to_owned()),
-        host: "127.0.0.1".parse().expect("an address"),
+        host: host.parse().expect("a host"),
         port: PortPattern::One(port),
     };
     Grants { services: vec![origin], ..Grants::default() }
@@ -100,13 +99,18 @@ fn sqlite_in_every_version() {
         let expected = [
             String::new(),
             String::new(),
-            format!("id, v | {value}::Integer(1), {value}::Text(\"a'b\") | {value}::Integer(2), {blob} | {value}::Integer(3), {value}::Null"),
+            format!(
+                "id, v | {value}::Integer(1), {value}::Text(\"a'b\") | {value}::Integer(2), {blob} | {value}::Integer(3), {value}::Null"
+            ),
             format!("f | {value}::Real(0.5)"),
             "error: Error::Io(\"no such column: absent".to_owned(),
             "error: Error::Io(\"not authorized".to_owned(),
         ];
         for ((line, expected), number) in lines.iter().zip(&expected).zip(numbers) {
-            assert!(line.starts_with(expected) && line.ends_with(number), "{guest}: {line}, not {expected}{number}");
+            assert!(
+                line.starts_with(expected) && line.ends_with(number),
+                "{guest}: {line}, not {expected}{number}"
+            );
         }
         if guest == "sql-unversioned" {
             assert_eq!(lines[6], "closed: Err(Error::InvalidConnection)");
@@ -157,7 +161,7 @@ fn postgres_in_every_version() {
     ] {
         // By the name of a granted store, and by an address.
         let by_name = (app(&database.store), grants(), "db".to_owned());
-        let by_address = (App::default(), reach("postgres", server.port), server.url());
+        let by_address = (App::default(), reach("postgres", "127.0.0.1", server.port), server.url());
         for (app, grants, address) in [by_name, by_address] {
             let args: Vec<&str> = [interface, &address].into_iter().chain(statements).collect();
             let lines = lines(guest, &app, &grants, &args);
@@ -178,17 +182,24 @@ fn postgres_in_every_version() {
 #[test]
 fn postgres_3_has_dates() {
     let Some(server) = postgres() else { return };
-    let grants = reach("postgres", server.port);
+    let grants = reach("postgres", "127.0.0.1", server.port);
     let table = [
         ("SELECT $1::date d ;; date", "d:DbDataType::Date | DbValue::Date((2024, 2, 29))"),
         ("SELECT $1::time d ;; time", "d:DbDataType::Time | DbValue::Time((1, 2, 3, 4000))"),
-        ("SELECT $1::timestamp d ;; datetime", "d:DbDataType::Datetime | DbValue::Datetime((2024, 2, 29, 1, 2, 3, 4000))"),
-        ("SELECT $1::timestamptz d ;; timestamp=86400", "d:DbDataType::Datetime | DbValue::Datetime((1970, 1, 2, 0, 0, 0, 0))"),
+        (
+            "SELECT $1::timestamp d ;; datetime",
+            "d:DbDataType::Datetime | DbValue::Datetime((2024, 2, 29, 1, 2, 3, 4000))",
+        ),
+        (
+            "SELECT $1::timestamptz d ;; timestamp=86400",
+            "d:DbDataType::Datetime | DbValue::Datetime((1970, 1, 2, 0, 0, 0, 0))",
+        ),
         ("SELECT 1.5::numeric d", "d:DbDataType::Str | DbValue::Str(\"1.5\")"),
         ("SELECT '10.0.0.1'::inet d", "d:DbDataType::Other | DbValue::Unsupported"),
     ];
     let url = server.url();
-    let args: Vec<&str> = ["postgres3", &url].into_iter().chain(table.map(|(statement, _)| statement)).collect();
+    let args: Vec<&str> =
+        ["postgres3", &url].into_iter().chain(table.map(|(statement, _)| statement)).collect();
     let lines = lines("sql-v3", &App::default(), &grants, &args);
     assert_eq!(lines, table.map(|(_, expected)| expected));
 }
@@ -196,7 +207,7 @@ fn postgres_3_has_dates() {
 #[test]
 fn postgres_4_has_every_type() {
     let Some(server) = postgres() else { return };
-    let grants = reach("postgres", server.port);
+    let grants = reach("postgres", "127.0.0.1", server.port);
     let lines = lines("sql-v3", &App::default(), &grants, &["postgres-types", &server.url()]);
     let expected = [
         "bool: DbDataType::Boolean DbValue::Boolean(true)",
@@ -243,7 +254,7 @@ fn mysql_in_every_version() {
     ];
     for guest in ["sql-unversioned", "sql-v2", "sql-async"] {
         let by_name = (app(&database.store), grants(), "db".to_owned());
-        let by_address = (App::default(), reach("mysql", server.port), server.url());
+        let by_address = (App::default(), reach("mysql", "127.0.0.1", server.port), server.url());
         for (app, grants, address) in [by_name, by_address] {
             let args: Vec<&str> = ["mysql", &address].into_iter().chain(statements).collect();
             let lines = lines(guest, &app, &grants, &args);
@@ -272,14 +283,16 @@ fn a_guest_of_0_2_runs_without_concurrency() {
     let url = server.url();
     for interface in ["postgres3", "postgres4"] {
         let args = [interface, &url, "SELECT 7 AS n"];
-        let output = run("sql-v3", &App::default(), &reach("postgres", server.port), &args, false);
+        let output =
+            run("sql-v3", &App::default(), &reach("postgres", "127.0.0.1", server.port), &args, false);
         assert_eq!(output, "n:DbDataType::Int32 | DbValue::Int32(7)\n", "{interface}");
     }
 }
 
 #[test]
 fn a_stream_is_read_to_its_end_or_dropped() {
-    let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n";
+    let numbers =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n";
     let mut cases = vec![("sqlite", app(&sqlite().store))];
     let of = |dialect, url: String| app(&at(dialect, &url).store);
     use sampan_capabilities::sql::Dialect::{MySql, Postgres};
@@ -291,7 +304,12 @@ fn a_stream_is_read_to_its_end_or_dropped() {
         assert_eq!(all[0].split(" | ").count(), 5001, "{interface}");
         assert!(all[0].contains("(5000)"), "{interface}");
         // The statement after a dropped stream runs.
-        let first = lines("sql-async", &app, &grants(), &["first", interface, "db", "SELECT 1 AS i", "SELECT 2 AS i"]);
+        let first = lines(
+            "sql-async",
+            &app,
+            &grants(),
+            &["first", interface, "db", "SELECT 1 AS i", "SELECT 2 AS i"],
+        );
         assert_eq!(first.len(), 2, "{interface}: {first:?}");
         assert!(first.iter().all(|line| line.starts_with('i')), "{interface}: {first:?}");
     }

@@ -67,12 +67,20 @@ fn fitted() -> Vec<(&'static str, Value, Value)> {
         ("numeric", Value::Int32(5), decimal("5")),
         ("float8", Value::Float32(0.5), Value::Float64(0.5)),
         ("int4", text("42"), Value::Int32(42)),
-        ("uuid", text("67E55044-10B1-426F-9247-BB680E5FE0C8"), Value::Uuid("67e55044-10b1-426f-9247-bb680e5fe0c8".into())),
+        (
+            "uuid",
+            text("67E55044-10B1-426F-9247-BB680E5FE0C8"),
+            Value::Uuid("67e55044-10b1-426f-9247-bb680e5fe0c8".into()),
+        ),
         ("date", text("2024-02-29"), Value::Date(2024, 2, 29)),
         ("timestamptz", Value::Timestamp(86_400), Value::DateTime((1970, 1, 2), (0, 0, 0, 0))),
         ("timestamp", Value::Timestamp(-1), Value::DateTime((1969, 12, 31), (23, 59, 59, 0))),
         ("mood", text("happy"), text("happy")),
-        ("int4range", Value::RangeInt32((bound(1, false), bound(10, true))), Value::RangeInt32((bound(2, true), bound(11, false)))),
+        (
+            "int4range",
+            Value::RangeInt32((bound(1, false), bound(10, true))),
+            Value::RangeInt32((bound(2, true), bound(11, false))),
+        ),
         ("varchar[]", Value::ArrayText(vec![Some("x".into())]), Value::ArrayText(vec![Some("x".into())])),
         ("inet", text("10.0.0.1"), Value::Unsupported(vec![2, 32, 0, 4, 10, 0, 0, 1])),
     ]
@@ -91,7 +99,11 @@ fn values_come_back() {
         for (ty, value, expected) in table {
             let expected = if ty == "\"char\"" { Value::Int8(65) } else { expected };
             let statement = format!("SELECT $1::{ty}");
-            assert_eq!(one(&db, &statement, std::slice::from_ref(&value)).await, Ok(expected), "{ty} {value:?}");
+            assert_eq!(
+                one(&db, &statement, std::slice::from_ref(&value)).await,
+                Ok(expected),
+                "{ty} {value:?}"
+            );
             assert_eq!(one(&db, &statement, &[Value::Null]).await, Ok(Value::Null), "{ty}");
         }
         let nan = one(&db, "SELECT $1::float8", &[Value::Float64(f64::NAN)]).await;
@@ -114,7 +126,8 @@ fn what_does_not_fit_is_an_error() {
             ("text", text("a\0b")),
         ];
         for (ty, value) in parameters {
-            let error = one(&db, &format!("SELECT $1::{ty}"), std::slice::from_ref(&value)).await.unwrap_err();
+            let error =
+                one(&db, &format!("SELECT $1::{ty}"), std::slice::from_ref(&value)).await.unwrap_err();
             assert!(matches!(error, Error::Parameter(_)), "{ty} {value:?}: {error:?}");
         }
         for (ty, value, code) in [
@@ -124,11 +137,14 @@ fn what_does_not_fit_is_an_error() {
             ("jsonb", Value::Json(b"{".to_vec()), "22P02"),
             ("numeric", decimal("1; DROP TABLE x"), "22P02"),
         ] {
-            let error = one(&db, &format!("SELECT $1::{ty}"), std::slice::from_ref(&value)).await.unwrap_err();
+            let error =
+                one(&db, &format!("SELECT $1::{ty}"), std::slice::from_ref(&value)).await.unwrap_err();
             let Error::Query(error) = error else { panic!("{ty}: {error:?}") };
             assert_eq!(error.details.expect("the server's words").code, code, "{ty} {value:?}");
         }
-        for statement in ["SELECT 'infinity'::date", "SELECT '{{1},{2}}'::int4[]", "SELECT 'empty'::int4range"] {
+        for statement in
+            ["SELECT 'infinity'::date", "SELECT '{{1},{2}}'::int4[]", "SELECT 'empty'::int4range"]
+        {
             let error = rows(&db, statement, &[]).await.unwrap_err();
             assert!(matches!(error, Error::Conversion(_)), "{statement}: {error:?}");
         }
@@ -163,7 +179,8 @@ fn columns_have_their_types() {
         let db = handle(&granted, Dialect::Postgres).await;
         let statement = "SELECT 1::int2 a, 'x'::text b, '10.0.0.1'::inet c, '1'::json d, now() e";
         let found = db.query(statement.to_owned(), Vec::new()).await.unwrap();
-        let columns: Vec<_> = found.columns.iter().map(|column| (column.name.as_str(), &column.kind)).collect();
+        let columns: Vec<_> =
+            found.columns.iter().map(|column| (column.name.as_str(), &column.kind)).collect();
         let other = |name: &str| Kind::Other(name.to_owned());
         let (inet, json) = (other("inet"), other("json"));
         assert_eq!(

@@ -103,7 +103,10 @@ fn large_results_are_refused_where_they_are_collected_and_stream_where_not() {
             let db = handle(&granted, dialect).await;
             let large = database.many(60, MIB);
             let error = rows(&db, &large, &[]).await.unwrap_err();
-            assert!(matches!(&error, Error::Other(text) if text.contains("32 MiB")), "{dialect:?}: {error:?}");
+            assert!(
+                matches!(&error, Error::Other(text) if text.contains("32 MiB")),
+                "{dialect:?}: {error:?}"
+            );
             // Giving up may have cost the handle its connection; another one has a new connection.
             let db = handle(&granted, dialect).await;
             let mut streamed = db.query(large, Vec::new()).await.unwrap();

@@ -51,9 +51,8 @@ impl Postgres {
         init.args(["--username", Postgres::USER, "--pwfile"]).arg(&password).arg("-D").arg(&data);
         let made = init.current_dir(&folder.path).stdin(Stdio::null()).output().expect("initdb runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let mut options: Vec<String> = ["fsync=off", "listen_addresses=127.0.0.1", "unix_socket_directories="]
-            .map(str::to_owned)
-            .into();
+        let mut options: Vec<String> =
+            ["fsync=off", "listen_addresses=127.0.0.1", "unix_socket_directories="].map(str::to_owned).into();
         options.push("shared_buffers=16MB".to_owned());
         if let Some((certificate, key)) = tls {
             for (name, text) in [("server.crt", certificate), ("server.key", key)] {
@@ -79,7 +78,9 @@ impl Postgres {
     /// Ends it at once, without anything that a crash would not do (an "immediate shutdown"), and waits for
     /// its processes: killed, it would leave them behind for a moment, and could not be started again.
     pub fn kill(&mut self) {
-        let Some(mut running) = self.running.get_mut().expect("no test panics in here").take() else { return };
+        let Some(mut running) = self.running.get_mut().expect("no test panics in here").take() else {
+            return;
+        };
         let process = rustix::process::Pid::from_child(&running.child);
         let _ = rustix::process::kill_process(process, rustix::process::Signal::QUIT);
         let _ = running.child.wait();
