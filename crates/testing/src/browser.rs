@@ -54,8 +54,7 @@ impl Browser {
             "goog:chromeOptions": {"binary": "/usr/bin/chromium", "args": arguments},
         }}});
         let address = format!("127.0.0.1:{port}");
-        let mut browser =
-            Browser { address, session: String::new(), _driver: driver, _profile: profile };
+        let mut browser = Browser { address, session: String::new(), _driver: driver, _profile: profile };
         let session = browser.command("POST", "/session", &wanted);
         browser.session = text(&session["sessionId"]);
         Some(browser)

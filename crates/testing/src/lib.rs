@@ -7,8 +7,8 @@ mod http;
 mod net;
 mod packages;
 mod process;
-mod spin;
 pub mod servers;
+mod spin;
 
 pub use browser::{Browser, Element};
 pub use guests::{guest, guest_for, wat};

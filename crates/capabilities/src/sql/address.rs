@@ -31,8 +31,16 @@ pub struct Server {
 #[derive(Clone, Debug)]
 pub enum Address {
     /// The configuration is without hosts and TLS.
-    Postgres { servers: Vec<Server>, tls: TlsMode, config: Box<Config> },
-    MySql { server: Server, tls: TlsMode, login: Login },
+    Postgres {
+        servers: Vec<Server>,
+        tls: TlsMode,
+        config: Box<Config>,
+    },
+    MySql {
+        server: Server,
+        tls: TlsMode,
+        login: Login,
+    },
 }
 
 #[derive(Clone)]
@@ -61,9 +69,8 @@ impl Address {
         let (text, _) = take_parameter(&text, "sslrootcert");
         let tls = match mode {
             None => TlsMode::default(),
-            Some(mode) => TlsMode::parse(&mode).ok_or_else(|| {
-                bad("sslmode is disable, prefer, require, verify-ca or verify-full")
-            })?,
+            Some(mode) => TlsMode::parse(&mode)
+                .ok_or_else(|| bad("sslmode is disable, prefer, require, verify-ca or verify-full"))?,
         };
         let parsed: Config = text.parse().map_err(|_| {
             bad("the address is not postgres://USER:PASSWORD@HOST:PORT/DATABASE or host=HOST user=USER …")
@@ -223,7 +230,9 @@ fn take_parameter(text: &str, name: &str) -> (String, Option<String>) {
     let (mut rest, mut value) = (Vec::new(), None);
     for word in words(text) {
         match word.split_once('=') {
-            Some((key, found)) if key.trim() == name => value = Some(found.trim().trim_matches('\'').to_owned()),
+            Some((key, found)) if key.trim() == name => {
+                value = Some(found.trim().trim_matches('\'').to_owned())
+            }
             _ => rest.push(word),
         }
     }
@@ -257,9 +266,8 @@ mod percent {
         let mut rest = text.as_bytes();
         while let [first, tail @ ..] = rest {
             let digits = tail.first_chunk::<2>().filter(|_| *first == b'%');
-            let byte = digits.and_then(|digits| {
-                u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-            });
+            let byte =
+                digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
             bytes.push(byte.unwrap_or(*first));
             rest = if byte.is_some() { &tail[2..] } else { tail };
         }
@@ -281,7 +289,11 @@ mod tests {
             (r"host=h password=a\ sslmode=x", r"host=h password=a\ sslmode=x", None),
         ];
         for (text, rest, value) in table {
-            assert_eq!(take_parameter(text, "sslmode"), (rest.to_owned(), value.map(str::to_owned)), "{text}");
+            assert_eq!(
+                take_parameter(text, "sslmode"),
+                (rest.to_owned(), value.map(str::to_owned)),
+                "{text}"
+            );
         }
     }
 
@@ -296,12 +308,16 @@ mod tests {
             ("mysql://u@db:3307/d?ssl-mode=REQUIRED", "mysql://db:3307"),
         ];
         for (text, label) in table {
-            let address = if text.starts_with("mysql") { Address::mysql(text) } else { Address::postgres(text) };
+            let address =
+                if text.starts_with("mysql") { Address::mysql(text) } else { Address::postgres(text) };
             let address = address.expect(text);
             assert_eq!(super::label(address.scheme(), address.servers()), label);
         }
         let Ok(Address::MySql { login, .. }) = Address::mysql("mysql://u:p%40ss@h/d") else { panic!() };
-        assert_eq!((login.user, login.password.unwrap(), login.database.unwrap()), ("u".into(), "p@ss".into(), "d".into()));
+        assert_eq!(
+            (login.user, login.password.unwrap(), login.database.unwrap()),
+            ("u".into(), "p@ss".into(), "d".into())
+        );
     }
 
     #[test]
@@ -349,7 +365,8 @@ mod tests {
             ("mysql://u@a.example.com/d", origin("mysql", "*.example.com", One(3306)), true),
         ];
         for (text, grant, allowed) in table {
-            let address = if text.starts_with("mysql") { Address::mysql(text) } else { Address::postgres(text) };
+            let address =
+                if text.starts_with("mysql") { Address::mysql(text) } else { Address::postgres(text) };
             assert_eq!(address.unwrap().refused(&[grant]).is_none(), allowed, "{text}");
         }
     }

@@ -1,12 +1,12 @@
 //! The databases of an app: those that its manifest names, and those that its guests reach by an address.
 
+use super::Error;
 use super::address::Address;
 use super::connection::Connection;
 use super::mysql::MySql;
 use super::pool::Pool;
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
-use super::Error;
 use crate::{Explain, GrantError};
 use sampan_app::{App, Grants, Origin, SqlBackend, SqlStore};
 use std::collections::{BTreeMap, HashMap};
@@ -123,7 +123,9 @@ impl Store {
         };
         let read = |path: &std::path::PathBuf| {
             let read = std::fs::read(path);
-            read.map_err(|error| Error::Connection(format!("cannot read the CA file {}: {error}", path.display())))
+            read.map_err(|error| {
+                Error::Connection(format!("cannot read the CA file {}: {error}", path.display()))
+            })
         };
         let ca = settings.ca.as_ref().map(read).transpose()?;
         Ok(Store::at(address, ca, timeout, connections, init))
@@ -228,7 +230,10 @@ impl Granted {
         })?;
         if let Some(server) = address.refused(&self.services) {
             let origin = format!("{}://{server}", address.scheme());
-            self.explain.refused(&format!("connect to {origin}"), &format!("allowed_outbound_hosts = [\"{origin}\"]"));
+            self.explain.refused(
+                &format!("connect to {origin}"),
+                &format!("allowed_outbound_hosts = [\"{origin}\"]"),
+            );
             return Err(Error::Denied(format!("{origin} is not granted")));
         }
         Ok(self.databases.at(dialect, name, address, ca))

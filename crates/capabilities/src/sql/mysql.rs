@@ -101,7 +101,8 @@ impl MySql {
         if !verifies {
             return Ok(opts);
         }
-        let roots = authorities(self.ca.as_deref()).map_err(|error| mysql_async::Error::Other(Box::new(error)))?;
+        let roots =
+            authorities(self.ca.as_deref()).map_err(|error| mysql_async::Error::Other(Box::new(error)))?;
         let roots = roots.into_iter().map(|root| root.as_ref().to_vec().into()).collect();
         Ok(opts.with_root_certs(roots).with_disable_built_in_roots(true))
     }
@@ -232,12 +233,13 @@ const PARAMETERS: u16 = u16::MAX;
 
 fn failed(error: &mysql_async::Error) -> Error {
     match error {
-        mysql_async::Error::Server(error) if error.code == PARAMETERS => Error::Parameter(error.message.clone()),
+        mysql_async::Error::Server(error) if error.code == PARAMETERS => {
+            Error::Parameter(error.message.clone())
+        }
         mysql_async::Error::Server(error) => Error::query(error.to_string()),
-        mysql_async::Error::Driver(DriverError::PacketTooLarge) => Error::Other(format!(
-            "a row is larger than {} MiB",
-            PACKET_BYTES_MAX >> 20
-        )),
+        mysql_async::Error::Driver(DriverError::PacketTooLarge) => {
+            Error::Other(format!("a row is larger than {} MiB", PACKET_BYTES_MAX >> 20))
+        }
         other => Error::Connection(format!("the connection to the database failed: {other}")),
     }
 }

@@ -194,10 +194,9 @@ impl PostgresSession {
         let encoded = encoded.map_err(Failure::Ours)?;
         let mut rows = pin!(self.client.query_raw(&statement, encoded).await?);
         let columns = statement.columns();
-        let head = columns.iter().map(|column| Column {
-            name: column.name().to_owned(),
-            kind: kind_of(column.type_()),
-        });
+        let head = columns
+            .iter()
+            .map(|column| Column { name: column.name().to_owned(), kind: kind_of(column.type_()) });
         let mut open = sink.send(Item::Columns(head.collect())).await.is_ok();
         while let Some(row) = rows.try_next().await? {
             let decoded: Result<Vec<Value>, _> =

@@ -93,10 +93,8 @@ fn decode(ty: &Type, raw: &[u8]) -> Result<Value> {
 
 /// Types whose binary form is their text.
 fn is_text(ty: &Type) -> bool {
-    let named = matches!(
-        *ty,
-        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::XML
-    );
+    let named =
+        matches!(*ty, Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::XML);
     named || ty.name() == "citext" || matches!(ty.kind(), TypeKind::Enum(_))
 }
 

@@ -31,7 +31,8 @@ macro_rules! rdbms_types {
             }
 
             pub fn columns(columns: Vec<sql::Column>) -> Vec<Column> {
-                let column = |column: sql::Column| Column { name: column.name, data_type: kind(&column.kind) };
+                let column =
+                    |column: sql::Column| Column { name: column.name, data_type: kind(&column.kind) };
                 columns.into_iter().map(column).collect()
             }
 

@@ -37,22 +37,36 @@ pub fn define(linker: &mut Linker<Host>) -> Result<()> {
         Box::new(async move { HostConnection::drop(store.data_mut(), Resource::new_own(handle)).await })
     })?;
     instance.resource_async("connection-builder", ResourceType::host::<Builder>(), |mut store, handle| {
-        Box::new(async move { HostConnectionBuilder::drop(store.data_mut(), Resource::new_own(handle)).await })
+        Box::new(
+            async move { HostConnectionBuilder::drop(store.data_mut(), Resource::new_own(handle)).await },
+        )
     })?;
     instance.func_wrap_async("[static]connection.open", |mut store, (address,): (String,)| {
         Box::new(async move { Ok((HostConnection::open(store.data_mut(), address).await?,)) })
     })?;
-    instance.func_wrap_async("[method]connection.query", |mut store, (handle, text, params): Statement| {
-        Box::new(async move { Ok((HostConnection::query(store.data_mut(), handle, text, params).await?,)) })
-    })?;
-    instance.func_wrap_async("[method]connection.execute", |mut store, (handle, text, params): Statement| {
-        Box::new(async move { Ok((HostConnection::execute(store.data_mut(), handle, text, params).await?,)) })
-    })?;
+    instance.func_wrap_async(
+        "[method]connection.query",
+        |mut store, (handle, text, params): Statement| {
+            Box::new(
+                async move { Ok((HostConnection::query(store.data_mut(), handle, text, params).await?,)) },
+            )
+        },
+    )?;
+    instance.func_wrap_async(
+        "[method]connection.execute",
+        |mut store, (handle, text, params): Statement| {
+            Box::new(
+                async move { Ok((HostConnection::execute(store.data_mut(), handle, text, params).await?,)) },
+            )
+        },
+    )?;
     instance.func_wrap_async("[constructor]connection-builder", |mut store, (address,): (String,)| {
         Box::new(async move { Ok((HostConnectionBuilder::new(store.data_mut(), address).await?,)) })
     })?;
     instance.func_wrap_async("[method]connection-builder.set-ca-root", |mut store, (handle, ca)| {
-        Box::new(async move { Ok((HostConnectionBuilder::set_ca_root(store.data_mut(), handle, ca).await?,)) })
+        Box::new(
+            async move { Ok((HostConnectionBuilder::set_ca_root(store.data_mut(), handle, ca).await?,)) },
+        )
     })?;
     instance.func_wrap_async("[method]connection-builder.build", |mut store, (handle,)| {
         Box::new(async move { Ok((HostConnectionBuilder::build(store.data_mut(), handle).await?,)) })
@@ -94,10 +108,8 @@ impl postgres::HostConnection for Host {
     ) -> Result<Result<RowSet, Error>> {
         let connection = self.connection(&handle)?;
         let collected = collect(&connection, statement, params(values)).await;
-        let set = collected.map(|(head, rows)| RowSet {
-            columns: columns(head),
-            rows: rows.into_iter().map(row).collect(),
-        });
+        let set = collected
+            .map(|(head, rows)| RowSet { columns: columns(head), rows: rows.into_iter().map(row).collect() });
         Ok(set.map_err(error))
     }
 

@@ -74,9 +74,9 @@ pub fn define(linker: &mut Linker<Host>) -> Result<()> {
     let mut instance = linker.instance(NAME)?;
     let ty = wasmtime::component::ResourceType::host::<Connection>();
     instance.resource_async("connection", ty, |mut store, handle| {
-        Box::new(async move {
-            sqlite::HostConnection::drop(store.data_mut(), Resource::new_own(handle)).await
-        })
+        Box::new(
+            async move { sqlite::HostConnection::drop(store.data_mut(), Resource::new_own(handle)).await },
+        )
     })?;
     instance.func_wrap_async("[static]connection.open", |mut store, (name,): (String,)| {
         Box::new(async move { Ok((sqlite::HostConnection::open(store.data_mut(), name).await?,)) })

@@ -142,7 +142,10 @@ pub async fn handle(
         Err(NotUp { retry_after, starting }) => {
             unit.metrics.refused("not_up");
             if starting {
-                unit.log(&format!("it has not begun to listen on its port {} within {patience:?}", entry.port));
+                unit.log(&format!(
+                    "it has not begun to listen on its port {} within {patience:?}",
+                    entry.port
+                ));
             }
             let mut response = failure_response(StatusCode::SERVICE_UNAVAILABLE);
             let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
