@@ -23,12 +23,22 @@ impl Backends {
     /// Opens the stores that the app declares; those that are `lazy` at their first use. Must be called
     /// inside the Tokio runtime in which drivers shall run.
     pub async fn open(app: &App) -> Result<Self, GrantError> {
+        let redis = Arc::new(Pool::new(Some(Handle::current())));
+        Backends { redis, ..Backends::default() }.reopen(app).await
+    }
+
+    /// The stores of a changed app: what is as before stays open, with what is only in memory.
+    pub async fn reopen(&self, app: &App) -> Result<Self, GrantError> {
         let mut keyvalue = BTreeMap::new();
         for (name, description) in &app.keyvalue {
-            keyvalue.insert(name.clone(), Arc::new(Slot::open(name, description).await?));
+            let slot = match self.keyvalue.get(name).filter(|slot| slot.is(description)) {
+                Some(slot) => Arc::clone(slot),
+                None => Arc::new(Slot::open(name, description).await?),
+            };
+            keyvalue.insert(name.clone(), slot);
         }
-        let redis = Arc::new(Pool::new(Some(Handle::current())));
+        // Databases hold nothing that a new pool would lose.
         let sql = Arc::new(Databases::open(app).await?);
-        Ok(Backends { keyvalue, redis, sql })
+        Ok(Backends { keyvalue, redis: Arc::clone(&self.redis), sql })
     }
 }

@@ -1,7 +1,8 @@
 //! One component's grants, made ready once: each instance gets its own [`Host`] from them cheaply.
 
 use crate::config::Config;
-use crate::http::Door;
+
+use crate::http::{Door, Local};
 use crate::keyvalue::{Granted, KeyValue, Slot};
 use crate::redis::{Pool, Redis};
 use crate::services::Services;
@@ -36,6 +37,13 @@ impl Prepared {
         let config = Config::new(std::mem::take(&mut grants.config), &explain);
         let redis = Arc::clone(&backends.redis);
         Ok(Prepared { program, explain, door, keyvalue, services, redis, config, sql })
+    }
+
+    /// Leads requests for the app's own components to them.
+    pub fn with_local(mut self, local: Arc<Local>) -> Self {
+        let door = Door::new(&self.program.grants.http, &Explain::new(self.program.explain));
+        self.door = Arc::new(door.with_local(local));
+        self
     }
 
     /// What an instance may touch. `wasi` comes with the standard streams.

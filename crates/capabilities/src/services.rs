@@ -39,7 +39,7 @@ impl Services {
             let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
             self.explain.refused(
                 &format!("connect to {scheme}://{host}:{port}"),
-                &format!("services = [\"{scheme}://{host}:{port}\"] in the component's grants"),
+                &format!("services = [\"{scheme}://{host}:{port}\"] in the component's grant (sampan.toml)"),
             );
         }
         allowed
@@ -57,7 +57,7 @@ impl Services {
             };
             self.explain.refused(
                 &format!("connect to {scheme}://{host}:{port}, which leads to the address {first}"),
-                &format!("services = [\"{flag}\"] in the component's grants"),
+                &format!("services = [\"{flag}\"] in the component's grant (sampan.toml)"),
             );
         }
         permitted
@@ -130,5 +130,29 @@ mod tests {
             let permitted = services.permitted(wanted, &[address.parse().expect("an address")]);
             assert_eq!(!permitted.is_empty(), expected, "{granted}: {host} at {address}");
         }
+    }
+
+    #[test]
+    fn a_refusal_names_the_grant() {
+        let explain = Explain::new(true);
+        let any = Origin { scheme: None, host: HostPattern::Any, port: PortPattern::One(6379) };
+        let services = Services::new(vec![any], &explain);
+        let address = |port| Address { scheme: "redis", host: "db.internal", port };
+        assert!(!services.allows(address(1)));
+        assert!(services.permitted(address(6379), &["10.0.0.1".parse().expect("an address")]).is_empty());
+        assert!(services.permitted(address(6379), &["169.254.1.1".parse().expect("an address")]).is_empty());
+        let grant =
+            |url| format!("grant it with services = [\"{url}\"] in the component's grant (sampan.toml)");
+        let leads = |address| {
+            format!("refused: connect to redis://db.internal:6379, which leads to the address {address}")
+        };
+        assert_eq!(
+            explain.said(),
+            [
+                format!("{}; {}", leads("10.0.0.1"), grant("redis://db.internal:6379")),
+                format!("{}; {}", leads("169.254.1.1"), grant("redis://169.254.1.1:6379")),
+                format!("refused: connect to redis://db.internal:1; {}", grant("redis://db.internal:1")),
+            ]
+        );
     }
 }

@@ -16,6 +16,9 @@ pub(crate) fn request(head: &mut Parts, limits: &Limits) -> Result<(), StatusCod
     if target > limits.target_bytes {
         return Err(StatusCode::URI_TOO_LONG);
     }
+    if !known_form(head) {
+        return Err(StatusCode::BAD_REQUEST);
+    }
     // hyper counts in HTTP/1 only.
     if head.headers.len() > limits.headers {
         return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
@@ -23,11 +26,21 @@ pub(crate) fn request(head: &mut Parts, limits: &Limits) -> Result<(), StatusCod
     host(head).ok_or(StatusCode::BAD_REQUEST)
 }
 
+/// A path, a whole URI of ours, or the asterisk of OPTIONS (RFC 9112, section 3.2).
+fn known_form(head: &Parts) -> bool {
+    match (head.uri.scheme_str(), head.uri.path()) {
+        (None | Some("http" | "https"), path) if path.starts_with('/') => true,
+        (_, "*") => head.method == Method::OPTIONS,
+        _ => false,
+    }
+}
+
 /// RFC 9112, section 3.2; RFC 9113, section 8.3.1.
 fn host(head: &mut Parts) -> Option<()> {
-    let mut hosts = head.headers.get_all(HOST).iter();
-    let first = hosts.next();
-    if hosts.next().is_some() {
+    let first = head.headers.get(HOST);
+    // Most requests have no header twice, which is quickly seen.
+    let doubled = head.headers.len() != head.headers.keys_len();
+    if doubled && head.headers.get_all(HOST).iter().count() > 1 {
         return None;
     }
     if let Some(host) = first {

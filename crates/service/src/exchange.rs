@@ -3,12 +3,12 @@
 use crate::body::{self, ResponseBody};
 use crate::check;
 use crate::handler::{Body, Handler, RequestId, empty};
-use crate::id;
+use crate::id::{self, X_REQUEST_ID};
 use crate::line::Line;
 use crate::notice::Notice;
 use futures::FutureExt;
 use http::header::{CONNECTION, HOST};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use sampan_telemetry::{AccessLog, Record};
@@ -17,8 +17,6 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a handler may put into a response's extensions for the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,14 +27,19 @@ pub struct Served {
     pub to: Arc<str>,
 }
 
-/// Answers a request. The order matters: what is in flight is counted first, and what a client did wrong never
-/// reaches the handler.
-pub(crate) async fn answer(
+/// Answers a request. From the call on it is in flight: hyper may find the end of the client's side before it
+/// polls for the answer.
+pub(crate) fn answer(
     line: Arc<Line>,
     request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, Infallible> {
-    // 1. From here on the request is in flight; if the client leaves, this is dropped.
-    let mut flight = Flight::new(line);
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
+    let flight = Flight::new(line);
+    async move { Ok(exchange(flight, request).await) }
+}
+
+/// The order matters: what a client did wrong never reaches the handler. If the client leaves, this is dropped.
+async fn exchange(mut flight: Flight, request: Request<Incoming>) -> Response<ResponseBody> {
+    // 1. Its name.
     let (mut head, incoming) = request.into_parts();
     let id = id::of(&head.headers);
     flight.note(&head, &id);
@@ -65,7 +68,7 @@ pub(crate) async fn answer(
     // 5. The response goes out, and the record is written when its body ends.
     response.headers_mut().insert(X_REQUEST_ID, id);
     flight.answered(&response, switched);
-    Ok(response.map(|body| ResponseBody::new(body, flight)))
+    response.map(|body| ResponseBody::new(body, flight))
 }
 
 async fn guarded(handler: &dyn Handler, request: Request<Body>, flight: &Flight) -> Option<Response<Body>> {

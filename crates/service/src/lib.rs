@@ -1,6 +1,7 @@
 //! What every listener shares: the seam to whoever answers, accepting, TLS, limits, drain.
 
 mod accept;
+mod admin;
 mod body;
 mod check;
 mod connection;
@@ -17,6 +18,7 @@ mod tls;
 mod wire;
 mod worker;
 
+pub use admin::{Admin, Ready, Reload};
 pub use body::BodyTimeout;
 pub use exchange::Served;
 pub use handler::{Answer, Body, BodyError, Depth, Handler, Matched, Peer, RequestId, empty, full};

@@ -49,7 +49,7 @@ impl Config {
         if !is_name(name) {
             return Err(Missing::InvalidName(shown));
         }
-        let flag = format!("{shown} = … in the component's variables");
+        let flag = format!("{shown} = … in the component's variables (sampan.toml)");
         self.explain.refused(&format!("read the variable `{shown}`"), &flag);
         Err(Missing::Undefined(shown))
     }

@@ -24,3 +24,17 @@ fn a_value_is_found_by_its_name_alone() {
     assert_eq!(config.find("Token"), None);
     assert_eq!(config.all(), [("token".to_owned(), "abc".to_owned())]);
 }
+
+#[test]
+fn a_refusal_is_explained_without_control_characters() {
+    let explain = Explain::new(true);
+    let config = Config::new(Vec::new(), &explain);
+    assert!(config.get("token").is_err());
+    assert!(config.get("\u{1b}[2Jtoken").is_err_and(|missing| !missing.to_string().contains('\u{1b}')));
+    assert_eq!(
+        explain.said(),
+        [
+            "refused: read the variable `token`; grant it with token = … in the component's variables (sampan.toml)"
+        ]
+    );
+}

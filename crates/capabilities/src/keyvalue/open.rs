@@ -29,6 +29,11 @@ impl Slot {
         Ok(slot)
     }
 
+    /// Whether it is already what the description says.
+    pub fn is(&self, description: &KeyValueStore) -> bool {
+        self.backend == description.backend
+    }
+
     /// The store; an error that may be gone the next time.
     pub async fn store(&self) -> Result<Store, StoreError> {
         let opened = self.store.get_or_try_init(|| self.connect(false)).await;
@@ -45,10 +50,10 @@ impl Slot {
                 opened.map(Store::new)
             }
             KeyValueBackend::Redis { url, prefix } => {
-                let server = Server::parse(url.reveal()).ok_or_else(|| {
+                let server = Server::parse_any(url.reveal()).ok_or_else(|| {
                     self.error(
                         "its url is not one of Redis",
-                        "write redis://HOST:PORT, rediss:// for TLS; a user, password and database may be added",
+                        "write redis://HOST:PORT, rediss:// for TLS, or unix://PATH; a login and a database may be added",
                     )
                 })?;
                 let redis = Redis::new(server, prefix, self.runtime.clone());

@@ -31,6 +31,16 @@ impl Sqlite {
         let readers = open::readers(path)?;
         Ok(Sqlite { readers: Readers::start(readers), writer: Writer::start(writer) })
     }
+
+    /// The same on a disk that is full after so many pages.
+    #[cfg(test)]
+    pub fn open_small(path: &Path, pages: u32) -> Self {
+        let writer = open::writer(path).expect("a file");
+        let limit = writer.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+        limit.expect("a limit");
+        let readers = open::readers(path).expect("the file");
+        Sqlite { readers: Readers::start(readers), writer: Writer::start(writer) }
+    }
 }
 
 impl Backend for Sqlite {

@@ -7,7 +7,8 @@ use crate::http::connect::{race, system_tls};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo};
 use rustls::pki_types::ServerName;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,8 +24,10 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A server, and how to log in there.
 #[derive(Clone)]
 pub struct Server {
+    /// Empty for a socket file.
     pub host: String,
     pub port: u16,
+    socket: Option<PathBuf>,
     tls: Option<Tls>,
     settings: RedisConnectionInfo,
 }
@@ -52,9 +55,12 @@ impl Server {
     /// Reads `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss` for TLS; `None` if it is not one.
     pub fn parse(url: &str) -> Option<Server> {
         let scheme = url.split_once("://")?.0;
-        if !["redis", "rediss"].iter().any(|one| scheme.eq_ignore_ascii_case(one)) {
-            return None;
-        }
+        let is_one = ["redis", "rediss"].iter().any(|one| scheme.eq_ignore_ascii_case(one));
+        if is_one { Server::parse_any(url) } else { None }
+    }
+
+    /// The same, and `unix://PATH`: for addresses that no guest has written.
+    pub fn parse_any(url: &str) -> Option<Server> {
         let info = url.into_connection_info().ok()?;
         let settings = info.redis_settings().clone();
         let (host, port, tls) = match info.addr() {
@@ -62,10 +68,14 @@ impl Server {
             // `#insecure` asks not to check the certificate.
             ConnectionAddr::TcpTls { insecure: true, .. } => return None,
             ConnectionAddr::TcpTls { host, port, .. } => (host, *port, Some(Tls::System)),
+            ConnectionAddr::Unix(path) => {
+                let socket = Some(path.clone());
+                return Some(Server { host: String::new(), port: 0, socket, tls: None, settings });
+            }
             _ => return None,
         };
         let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        (!host.is_empty() && port != 0).then_some(Server { host, port, tls, settings })
+        (!host.is_empty() && port != 0).then_some(Server { host, port, socket: None, tls, settings })
     }
 
     /// The same server behind other roots of trust than the machine's.
@@ -77,6 +87,9 @@ impl Server {
 
     /// For messages.
     pub fn shown(&self) -> String {
+        if let Some(path) = &self.socket {
+            return format!("unix://{}", path.display());
+        }
         let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         format!("{scheme}://{host}:{}", self.port)
@@ -101,9 +114,9 @@ impl Connection {
         permit: impl FnOnce(&[IpAddr]) -> Vec<IpAddr> + Send + 'static,
     ) -> Result<Connection, ConnectError> {
         let shown = server.shown();
-        let opening = tokio::time::timeout(CONNECT_TIMEOUT, connect(server, permit));
-        // If the caller goes away, so does the attempt, at the latest after its time.
-        match runtime.spawn(async { opening.await }).await {
+        // All of it belongs to that runtime: socket, timer and driver.
+        let opening = async { tokio::time::timeout(CONNECT_TIMEOUT, connect(server, permit)).await };
+        match runtime.spawn(opening).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(_)) => Err(ConnectError::Unreachable(format!(
                 "{shown} did not answer within {} seconds",
@@ -137,6 +150,10 @@ async fn connect(
     let shown = server.shown();
     let unreachable =
         |why: &dyn std::fmt::Display| ConnectError::Unreachable(format!("cannot reach {shown}: {why}"));
+    if let Some(path) = &server.socket {
+        let stream = tokio::net::UnixStream::connect(path).await.map_err(|error| unreachable(&error))?;
+        return log_in(&server, stream, IpAddr::V4(Ipv4Addr::LOCALHOST)).await;
+    }
     let found = tokio::net::lookup_host((server.host.as_str(), server.port)).await;
     let addresses: Vec<IpAddr> = found.map_err(|error| unreachable(&error))?.map(|one| one.ip()).collect();
     let permitted = permit(&addresses);

@@ -121,6 +121,7 @@ async fn serve<D: Driver>(
         if !leased.session().usable() {
             return;
         }
+        leased.proven();
     }
     leased.give_back().await;
 }
@@ -178,10 +179,10 @@ async fn run<S: Session>(
     let mut ended = None;
     loop {
         let event = poll_fn(|cx| {
-            if output.poll_gone(cx).is_ready() {
+            let another_waits = inbox.poll(cx);
+            if output.poll_gone(cx, inbox.closed).is_ready() {
                 return Poll::Ready(Event::Gone);
             }
-            let another_waits = inbox.poll(cx);
             let room = output.poll_room(cx, another_waits);
             if room && let Poll::Ready(item) = items.poll_recv(cx) {
                 match item {
@@ -269,6 +270,9 @@ enum Output {
         window: Arc<Window>,
     },
     Done(oneshot::Sender<Result<Done, Error>>),
+    /// The guest wants no more rows, but may want its connection, in the middle of a transaction perhaps. So
+    /// many bytes are read in vain for that.
+    Discarding(usize),
     Over,
 }
 
@@ -280,11 +284,18 @@ impl Output {
         }
     }
 
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Whether nobody wants the result any more, nor the connection.
+    fn poll_gone(&mut self, cx: &mut Context<'_>, handle_dropped: bool) -> Poll<()> {
         match self {
             Output::Head(sender) => sender.poll_closed(cx),
-            Output::Body { alive, .. } => alive.poll_closed(cx),
             Output::Done(sender) => sender.poll_closed(cx),
+            Output::Body { alive, .. } => {
+                std::task::ready!(alive.poll_closed(cx));
+                *self = Output::Discarding(RESULT_BYTES_MAX);
+                if handle_dropped { Poll::Ready(()) } else { Poll::Pending }
+            }
+            Output::Discarding(_) if handle_dropped => Poll::Ready(()),
+            Output::Discarding(_) => Poll::Pending,
             Output::Over => Poll::Ready(()),
         }
     }
@@ -300,6 +311,9 @@ impl Output {
         match item {
             Item::Columns(columns) => self.start(columns),
             Item::Row(row) => {
+                if let Output::Discarding(left) = self {
+                    *left = left.checked_sub(size(&row)).ok_or_else(too_large)?;
+                }
                 let Output::Body { rows, window, .. } = self else { return Ok(()) };
                 let bytes = size(&row);
                 let before = window.bytes.fetch_add(bytes, Ordering::AcqRel);
@@ -336,7 +350,7 @@ impl Output {
             Output::Head(sender) => drop(sender.send(Err(result.err().unwrap_or_else(lost)))),
             Output::Body { rows, .. } => drop(rows.send(result.map(|_| None))),
             Output::Done(sender) => drop(sender.send(result)),
-            Output::Over => {}
+            Output::Discarding(_) | Output::Over => {}
         }
     }
 }

@@ -19,9 +19,6 @@ mod sqlite_policy;
 mod tls;
 mod value;
 
-#[cfg(test)]
-mod tests;
-
 pub use connection::{Connection, Done, Rows};
 pub use databases::{Databases, Dialect, Granted};
 pub use host::Sql;

@@ -95,9 +95,10 @@ impl MySql {
             TlsMode::Require => given,
             TlsMode::VerifyCa | TlsMode::VerifyFull => true,
         };
+        // The driver cannot verify the authority without the name: who asks for the one gets both.
         let opts = SslOpts::default()
             .with_danger_accept_invalid_certs(!verifies)
-            .with_danger_skip_domain_validation(self.tls != TlsMode::VerifyFull);
+            .with_danger_skip_domain_validation(!verifies);
         if !verifies {
             return Ok(opts);
         }

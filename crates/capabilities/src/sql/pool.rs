@@ -83,6 +83,8 @@ struct Failure {
 /// A connection that is in use; dropping it drops the connection.
 pub(super) struct Leased<D: Driver> {
     session: D::Session,
+    /// When the connection was last known to live.
+    proven: Instant,
     pool: Arc<Pool<D>>,
     permit: OwnedSemaphorePermit,
 }
@@ -109,9 +111,9 @@ impl<D: Driver> Pool<D> {
     pub async fn take(self: &Arc<Self>) -> Result<Leased<D>, Error> {
         let wait = timeout(WAIT_MAX, Arc::clone(&self.permits).acquire_owned());
         let permit = wait.await.map_err(|_| self.exhausted())?.map_err(|_| self.exhausted())?;
-        let mut session = match self.take_idle().await {
-            Some(session) => session,
-            None => self.connect().await?,
+        let (mut session, proven) = match self.take_idle().await {
+            Some(idle) => idle,
+            None => (self.connect().await?, Instant::now()),
         };
         self.initialised
             .get_or_try_init(async || match &self.init {
@@ -119,7 +121,7 @@ impl<D: Driver> Pool<D> {
                 None => Ok(()),
             })
             .await?;
-        Ok(Leased { session, pool: Arc::clone(self), permit })
+        Ok(Leased { session, proven, pool: Arc::clone(self), permit })
     }
 
     fn exhausted(&self) -> Error {
@@ -130,7 +132,7 @@ impl<D: Driver> Pool<D> {
         ))
     }
 
-    async fn take_idle(&self) -> Option<D::Session> {
+    async fn take_idle(&self) -> Option<(D::Session, Instant)> {
         loop {
             // The one used last: the others may grow old.
             let (mut session, since) = lock(&self.idle).pop()?;
@@ -138,8 +140,11 @@ impl<D: Driver> Pool<D> {
             if age > IDLE_MAX || !session.usable() {
                 continue;
             }
-            if age < TRUSTED || timeout(CLEAN_MAX, session.ping()).await.unwrap_or(false) {
-                return Some(session);
+            if age < TRUSTED {
+                return Some((session, since));
+            }
+            if timeout(CLEAN_MAX, session.ping()).await.unwrap_or(false) {
+                return Some((session, Instant::now()));
             }
         }
     }
@@ -169,16 +174,23 @@ impl<D: Driver> Leased<D> {
         &mut self.session
     }
 
+    /// A statement came to its end.
+    pub fn proven(&mut self) {
+        self.proven = Instant::now();
+    }
+
     pub async fn give_back(mut self) {
         let clean = timeout(CLEAN_MAX, self.session.clean()).await.unwrap_or(false);
         if clean && self.session.usable() {
-            lock(&self.pool.idle).push((self.session, Instant::now()));
+            let mut idle = lock(&self.pool.idle);
+            idle.retain(|(_, since)| since.elapsed() <= IDLE_MAX);
+            idle.push((self.session, self.proven));
         }
     }
 
     /// The place in the pool is free when the statement has ended.
     pub async fn cancel(self) {
-        let Leased { session, pool: _, permit } = self;
+        let Leased { session, permit, .. } = self;
         let _ = timeout(CLEAN_MAX, session.cancel()).await;
         drop(permit);
     }

@@ -222,7 +222,7 @@ fn handles_are_limited_and_checked() {
             &[
                 ("v1 default forged", "Error::InvalidStore"),
                 ("v1 default closed", "Error::InvalidStore"),
-                ("draft2 default open-many", "256 and Error::Other(\"too many open stores\")"),
+                ("draft2 default open-many", "256 and Error::Other(\"too many open stores and swaps\")"),
                 // Those of the step before were closed.
                 ("draft2 default open", "open"),
                 (
@@ -429,5 +429,24 @@ fn lazy_stores_wait_for_their_first_use() {
         assert!(down.stdout.contains("the store is not available: "), "{down:?}");
         std::fs::remove_file(folder.path().join("file")).expect("the file is removed");
         check("keyvalue", &prepared, &[], &[("draft2 default get k", "-")]).await;
+    });
+}
+
+#[test]
+fn a_changed_app_keeps_the_stores_that_did_not_change() {
+    run(async {
+        let folder = temp_dir();
+        let sqlite = |name| KeyValueBackend::Sqlite { path: folder.path().join(name) };
+        let first = stores(&[("memory", KeyValueBackend::Memory), ("file", sqlite("a"))], false);
+        let second = stores(&[("memory", KeyValueBackend::Memory), ("file", sqlite("b"))], false);
+        let before = Backends::open(&first).await.expect("stores");
+        let both = || granted(&[("memory", "memory"), ("file", "file")]);
+        let prepared = Prepared::new(both(), &before).expect("granted");
+        let steps = [("v2 memory set k 1", "set"), ("v2 file set k 1", "set")];
+        check("keyvalue", &prepared, &[], &steps).await;
+        let after = before.reopen(&second).await.expect("stores");
+        let prepared = Prepared::new(both(), &after).expect("granted");
+        let steps = [("v2 memory get k", "1"), ("v2 file get k", "-")];
+        check("keyvalue", &prepared, &[], &steps).await;
     });
 }

@@ -4,7 +4,7 @@
 use sampan_app::{Cgi, Component, ComponentKind, Diagnostic, Grants, Outline, Severity};
 use sampan_engine::MAX_WASM_BYTES;
 use sampan_engine::detect::{self, Kind};
-use sampan_engine::inspect::{Need, Report, inspect, unknown_imports};
+use sampan_engine::inspect::{Grant, Need, Report, inspect, unknown_imports};
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ use std::rc::Rc;
 
 /// Unknown imports that a message names.
 const NAMED_IMPORTS: usize = 5;
+/// Of more grants that are missing, one warning tells all.
+const TOLD_EACH: usize = 3;
 
 /// Where findings are to be shown.
 pub struct Place<'a> {
@@ -21,10 +23,13 @@ pub struct Place<'a> {
     pub outline: &'a Outline,
 }
 
+/// What a file is and holds, or why it is no component.
+type Seen = Result<(Kind, Report), Problem>;
+
 /// Files that were looked into.
 #[derive(Default)]
 pub struct Looked {
-    files: HashMap<PathBuf, Rc<Result<(Kind, Report), Problem>>>,
+    files: HashMap<PathBuf, Rc<Seen>>,
 }
 
 /// Why a file is no component: what is wrong, and what to do.
@@ -70,23 +75,19 @@ pub fn check(component: &Component, place: &Place<'_>, looked: &mut Looked) -> V
         let message = format!("the component `{name}` imports what Sampan does not provide: {names}{more}");
         add(Severity::Error, message, format!("`sampan inspect {}` shows all", component.source.display()));
     }
-    for grant in report.grants.iter().filter(|grant| lacks(&component.grants, grant.needs)) {
-        let imports = grant.imports.join(", ");
-        let message = format!("the component `{name}` {} ({imports}), and no grant allows it", grant.reason);
-        let help =
-            format!("add {}, unless the component never does it", example(grant.needs, place.outline.spin));
+    for (message, help) in lacking(component, report, place.outline.spin) {
         add(Severity::Warning, message, help);
     }
     diagnostics
 }
 
 impl Looked {
-    fn look(&mut self, path: &Path) -> Rc<Result<(Kind, Report), Problem>> {
+    fn look(&mut self, path: &Path) -> Rc<Seen> {
         self.files.entry(path.to_owned()).or_insert_with(|| Rc::new(look_into(path))).clone()
     }
 }
 
-fn look_into(path: &Path) -> Result<(Kind, Report), Problem> {
+fn look_into(path: &Path) -> Seen {
     let plain = |message: String| Problem { message, help: None };
     let unreadable = |error: std::io::Error| Problem {
         message: format!("cannot read it: {error}"),
@@ -153,9 +154,11 @@ fn is_http(kind: &Kind, report: &Report) -> bool {
     };
     match kind {
         Kind::HttpComponent(_) => true,
-        Kind::UnwrappedComponent { .. } | Kind::PreReleaseComponent { .. } | Kind::Component { .. } => {
-            by_exports()
-        }
+        // A handler that has a `main` too is both.
+        Kind::CliComponent(_)
+        | Kind::UnwrappedComponent { .. }
+        | Kind::PreReleaseComponent { .. }
+        | Kind::Component { .. } => by_exports(),
         _ => false,
     }
 }
@@ -180,6 +183,32 @@ fn advice(kind: &Kind, report: &Report) -> &'static str {
     }
 }
 
+/// What the imports need and nothing grants: a message and a help for each.
+fn lacking(component: &Component, report: &Report, spin: bool) -> Vec<(String, String)> {
+    let name = &component.name;
+    let grants: Vec<_> = report.grants.iter().filter(|grant| lacks(&component.grants, grant.needs)).collect();
+    if grants.len() > TOLD_EACH {
+        let reasons: Vec<_> = grants.iter().map(|grant| grant.reason).collect();
+        let message = format!(
+            "the component `{name}` has no grant for much of what it imports: {}",
+            reasons.join(", ")
+        );
+        let help = "SDKs of some languages import all that there is; grant what the component does";
+        return vec![(message, help.to_owned())];
+    }
+    let one = |grant: &&Grant| {
+        let imports = grant.imports.join(", ");
+        let message = format!("the component `{name}` {} ({imports})", grant.reason);
+        if grant.needs == Need::Mqtt {
+            let help = "a call returns the error that the interface has for it";
+            return (format!("{message}, which this version does not"), help.to_owned());
+        }
+        let help = format!("add {}, unless the component never does it", example(grant.needs, spin));
+        (format!("{message}, and no grant allows it"), help)
+    };
+    grants.iter().map(one).collect()
+}
+
 /// Whether nothing is granted of a kind. Files and environment are not told: what every program imports says
 /// little about what it does.
 fn lacks(grants: &Grants, need: Need) -> bool {
@@ -196,7 +225,8 @@ fn lacks(grants: &Grants, need: Need) -> bool {
         Need::Postgres => !service("postgres"),
         Need::Mysql => !service("mysql"),
         Need::Redis => !service("redis"),
-        Need::Mqtt => !service("mqtt"),
+        // Nothing stands behind it yet.
+        Need::Mqtt => true,
         Need::Variables => grants.config.is_empty(),
     }
 }
@@ -204,7 +234,8 @@ fn lacks(grants: &Grants, need: Need) -> bool {
 /// How a grant is written, in either manifest.
 fn example(need: Need, spin: bool) -> &'static str {
     let (ours, theirs) = match need {
-        Need::Files | Need::Env | Need::Ports => ("a grant", "`files` or `environment`"),
+        // No warning is given for these.
+        Need::Files | Need::Env | Need::Ports | Need::Mqtt => ("a grant", "a grant"),
         Need::Tcp => {
             ("`grant = { tcp = [\"HOST:PORT\"] }`", "`allowed_outbound_hosts = [\"tcp://HOST:PORT\"]`")
         }
@@ -225,9 +256,6 @@ fn example(need: Need, spin: bool) -> &'static str {
         }
         Need::Redis => {
             ("`grant = { services = [\"redis://HOST\"] }`", "`allowed_outbound_hosts = [\"redis://HOST\"]`")
-        }
-        Need::Mqtt => {
-            ("`grant = { services = [\"mqtt://HOST\"] }`", "`allowed_outbound_hosts = [\"mqtt://HOST\"]`")
         }
         Need::Variables => ("`grant = { variables = [\"NAME\"] }`", "`variables = { NAME = \"VALUE\" }`"),
     };

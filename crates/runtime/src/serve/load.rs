@@ -6,6 +6,7 @@ use super::unit::{Ready, Unit};
 use crate::triggers::{self, Entry};
 use futures::StreamExt;
 use sampan_app::{App, Component, Program};
+use sampan_capabilities::http::Local;
 use sampan_capabilities::{Backends, GrantError, Prepared, UnknownImports};
 use sampan_engine::{LoadError, Loader, Source};
 use sampan_service::Handler;
@@ -55,20 +56,34 @@ impl Progress {
 /// Components of one app that are loaded at once: each compilation uses all processors by itself.
 const AT_ONCE: usize = 4;
 
-/// Makes handlers for all components of an app, by name. Those that are `lazy` are loaded at their first
-/// request; all others are proven now, so that an app that cannot serve is refused as a whole.
+/// As [`load_with`], for apps whose guests do not call the app's own routes.
 pub async fn load(
     machine: &Arc<Machine>,
     app: &App,
     backends: &Backends,
     progress: &Progress,
 ) -> Result<HashMap<String, Arc<dyn Handler>>, Vec<LoadFailure>> {
+    load_with(machine, app, backends, progress, &Arc::default()).await
+}
+
+/// Makes handlers for all components of an app, by name. Those that are `lazy` are loaded at their first
+/// request; all others are proven now, so that an app that cannot serve is refused as a whole.
+///
+/// The components reach each other through `local`, where they are entered; whoever makes the app's routes
+/// enters these too.
+pub async fn load_with(
+    machine: &Arc<Machine>,
+    app: &App,
+    backends: &Backends,
+    progress: &Progress,
+    local: &Arc<Local>,
+) -> Result<HashMap<String, Arc<dyn Handler>>, Vec<LoadFailure>> {
     let memory =
         Budget::new(format!("app {}", app.name), app.memory_bytes, Some(Arc::clone(&machine.memory)));
     let mut failures = Vec::new();
     let mut units = Vec::new();
     for component in &app.components {
-        match prepare(component, backends) {
+        match prepare(component, backends).map(|prepared| prepared.with_local(Arc::clone(local))) {
             Ok(prepared) => units.push(Unit::new(&app.name, component.clone(), machine, prepared, &memory)),
             Err(error) => failures.push(LoadFailure {
                 component: component.name.clone(),
@@ -94,6 +109,7 @@ pub async fn load(
         .map(|unit| {
             let name = unit.component.name.clone();
             let handler: Arc<dyn Handler> = Arc::new(triggers::Served { unit });
+            local.set_component(&name, &handler);
             (name, handler)
         })
         .collect())

@@ -17,7 +17,7 @@ mod unit;
 pub use budget::{Allowance, Budget, BudgetExceeded};
 pub use ended::{Ended, failure_response};
 pub use gate::{Place, Refused};
-pub use load::{LoadFailure, Progress, Step, load};
+pub use load::{LoadFailure, Progress, Step, load, load_with};
 pub use machine::{CODE_IDLE, Machine, Setup};
 pub use output::{Log, Output, Target, to_stderr};
 pub use plan::Plan;

@@ -75,7 +75,7 @@ impl KeyValue {
         self.granted.get(name).cloned().ok_or_else(|| {
             // Names are the guest's: some are odd, and none should fill the terminal.
             let shown: String = name.chars().filter(|letter| !letter.is_control()).take(64).collect();
-            let flag = format!("keyvalue = [\"{shown}\"] in the component's grants");
+            let flag = format!("keyvalue = [\"{shown}\"] in the component's grant (sampan.toml)");
             self.explain.refused(&format!("open the key-value store `{shown}`"), &flag);
             StoreError::AccessDenied
         })
@@ -114,4 +114,21 @@ pub fn define(linker: &mut Linker<Host>, name: &str) -> Result<bool> {
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_grant() {
+        let explain = Explain::new(true);
+        let stores = KeyValue::new(Granted::default(), &explain);
+        assert_eq!(stores.find("orders").err(), Some(StoreError::AccessDenied));
+        assert_eq!(stores.find(&"x\u{1b}".repeat(1000)).err(), Some(StoreError::AccessDenied));
+        let said = explain.said();
+        let grant = "grant it with keyvalue = [\"orders\"] in the component's grant (sampan.toml)";
+        assert_eq!(said[0], format!("refused: open the key-value store `orders`; {grant}"));
+        assert!(said[1].len() < 300 && !said[1].contains('\u{1b}'), "{}", said[1]);
+    }
 }

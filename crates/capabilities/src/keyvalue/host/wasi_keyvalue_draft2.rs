@@ -37,7 +37,9 @@ impl From<StoreError> for Failure {
 impl From<ResourceTableError> for Failure {
     fn from(error: ResourceTableError) -> Self {
         match error {
-            ResourceTableError::Full => Failure::Store(StoreError::Other("too many open stores".to_owned())),
+            ResourceTableError::Full => {
+                Failure::Store(StoreError::Other("too many open stores and swaps".to_owned()))
+            }
             other => Failure::Trap(other),
         }
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// How long a write waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// After a burst of writes the log shrinks to this again.
+const LOG_BYTES_MAX: i64 = 64 << 20;
 /// Threads that read one store.
 const READERS_MAX: usize = 8;
 
@@ -33,6 +35,7 @@ fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     }
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))?;
     // Where this ends early, nothing of it is left.
     db.execute_batch("BEGIN IMMEDIATE")?;
     db.execute_batch(rows::CREATE)?;
@@ -81,4 +84,18 @@ fn explain(path: &Path, error: &rusqlite::Error) -> GrantError {
         _ => (format!("cannot open the store {path}: {error}"), "check the file and the disk"),
     };
     GrantError { what, help: Some(help.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_waits_for_the_disk() {
+        let folder = sampan_testing::temp_dir();
+        let db = writer(&folder.path().join("state.sqlite")).expect("a file");
+        let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("a mode");
+        let synchronous: u8 = db.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("a level");
+        assert_eq!((mode.as_str(), synchronous), ("wal", 2), "2 is FULL");
+    }
 }

@@ -28,9 +28,7 @@ fn a_server_that_is_down_is_an_error_at_start_without_the_password() {
 #[test]
 fn what_is_no_address_is_an_error_at_start() {
     run(async {
-        for url in
-            ["", "localhost", "http://localhost", "redis://", "redis+unix:///tmp/x", "rediss://h#insecure"]
-        {
+        for url in ["", "localhost", "http://localhost", "redis://", "rediss://h#insecure"] {
             let error = open(redis_backend(url, ""), false).await.err().expect(url);
             assert!(error.what.contains("its url is not one of Redis"), "{url}: {}", error.what);
         }
@@ -148,5 +146,20 @@ fn tls_is_checked_against_the_roots() {
         let unnamed = unnamed.trusting(authority.client_config());
         let error = set(&Store::new(Redis::new(unnamed, "", Handle::current()))).await.unwrap_err();
         assert!(matches!(&error, StoreError::Unavailable(why) if why.contains("certificate")), "{error:?}");
+    });
+}
+
+#[test]
+fn a_socket_file_is_an_address_for_stores_alone() {
+    run(async {
+        let folder = sampan_testing::temp_dir();
+        let path = folder.path().join("redis.sock");
+        let socket = path.to_str().expect("a path in UTF-8");
+        let Some(_server) = servers::Redis::start_with(&["--unixsocket", socket]) else { return };
+        set(&opened(redis_backend(&format!("unix://{socket}"), "")).await).await.expect("a write");
+        let error = open(redis_backend("unix:///nonexistent/redis.sock", ""), false).await.err();
+        let error = error.expect("no such file");
+        assert!(error.what.contains("cannot reach unix:///nonexistent/redis.sock"), "{}", error.what);
+        assert!(Server::parse(&format!("unix://{socket}")).is_none(), "no guest may name one");
     });
 }

@@ -215,3 +215,34 @@ fn many_that_open_a_new_file_at_once_all_can() {
         }
     });
 }
+
+#[test]
+fn a_full_disk_is_an_error_and_loses_nothing() {
+    run(async {
+        let folder = temp_dir();
+        let store = Store::new(Sqlite::open_small(&folder.path().join("state.sqlite"), 64));
+        let value = || vec![b'x'; 20_000];
+        let mut written = 0;
+        let error = loop {
+            // Several at once, so that they share a transaction.
+            let writes = (0..4).map(|one| store.set(format!("{written}-{one}"), value()));
+            let done = futures::future::join_all(writes).await;
+            match done.into_iter().find_map(Result::err) {
+                Some(error) => break error,
+                None => written += 1,
+            }
+        };
+        assert_eq!(error, StoreError::Unavailable("the disk is full".to_owned()));
+        assert!(written > 0);
+        for number in 0..written {
+            for one in 0..4 {
+                let entry = store.get(format!("{number}-{one}")).await.expect("an answer");
+                assert_eq!(entry.expect("what was acknowledged").value, value());
+            }
+        }
+        for one in 0..4 {
+            store.delete(format!("0-{one}")).await.expect("a deletion makes room");
+        }
+        store.set("again".to_owned(), value()).await.expect("a write");
+    });
+}

@@ -1,14 +1,15 @@
 //! Instances between two requests.
 
-use crate::serve::Unit;
+use crate::serve::{BudgetExceeded, Ready, Unit, begin_call};
 use sampan_capabilities::Host;
 use sampan_telemetry::Gauge;
 use std::any::Any;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use wasmtime::Store;
+use wasmtime::{PoolConcurrencyLimitError, Store};
 use wasmtime_wasi::WasiView;
-use wasmtime_wasi_http::p2::{body, types};
+use wasmtime_wasi_http::p2::{self, body, types};
+use wasmtime_wasi_http::p3;
 
 /// Resources that an instance may keep from one request to the next: streams for its log, a clock, a client.
 const RESOURCES_KEPT_MAX: usize = 64;
@@ -38,7 +39,7 @@ impl<E> Instance<E> {
     pub fn new(unit: &Unit, store: Store<Host>, exports: E) -> Self {
         unit.metrics.created.inc();
         unit.metrics.live.inc();
-        Instance { store, exports, served: 0, _live: Live(unit.metrics.live.clone()) }
+        Instance { store, exports, served: 1, _live: Live(unit.metrics.live.clone()) }
     }
 
     /// Whether it may serve another request after one that ended well.
@@ -63,8 +64,66 @@ fn belongs_to_request(entry: &(dyn Any + Send)) -> bool {
         || entry.is::<body::HostIncomingBody>()
         || entry.is::<body::HostOutgoingBody>()
         || entry.is::<body::HostFutureTrailers>()
-        || entry.is::<wasmtime_wasi_http::p3::Request>()
-        || entry.is::<wasmtime_wasi_http::p3::Response>()
+        || entry.is::<p3::Request>()
+        || entry.is::<p3::Response>()
+}
+
+/// A component that is linked and checked: what is left is to make an instance.
+pub(super) trait Pre: Sync {
+    type Exports: Send;
+    fn instantiate(
+        &self,
+        store: &mut Store<Host>,
+    ) -> impl Future<Output = wasmtime::Result<Self::Exports>> + Send;
+}
+
+impl Pre for p2::bindings::ProxyPre<Host> {
+    type Exports = p2::bindings::Proxy;
+
+    async fn instantiate(&self, store: &mut Store<Host>) -> wasmtime::Result<Self::Exports> {
+        self.instantiate_async(store).await
+    }
+}
+
+impl Pre for p3::bindings::ServicePre<Host> {
+    type Exports = p3::bindings::Service;
+
+    async fn instantiate(&self, store: &mut Store<Host>) -> wasmtime::Result<Self::Exports> {
+        self.instantiate_async(store).await
+    }
+}
+
+/// An instance for one more request: an idle one, else a new one. Where memory or places are short, idle ones of
+/// other components make room first.
+pub(super) async fn check_out<P: Pre>(
+    unit: &Unit,
+    ready: &Ready,
+    idle: &Idle<P::Exports>,
+    pre: &P,
+) -> wasmtime::Result<Instance<P::Exports>> {
+    if let Some(mut instance) = idle.take() {
+        unit.metrics.reused.inc();
+        begin_call(&mut instance.store);
+        instance.served += 1;
+        return Ok(instance);
+    }
+    let mut again = true;
+    loop {
+        let mut store = unit.store(&ready.engine, unit.wasi())?;
+        match pre.instantiate(&mut store).await {
+            Ok(exports) => return Ok(Instance::new(unit, store, exports)),
+            Err(error) if again && is_for_want_of_room(&error) => {
+                again = false;
+                drop(store);
+                unit.machine.drop_idle_instances();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_for_want_of_room(error: &wasmtime::Error) -> bool {
+    error.is::<PoolConcurrencyLimitError>() || error.is::<BudgetExceeded>()
 }
 
 /// Instances that wait for a request, the one that was used last on top: its memory is the warmest.

@@ -24,12 +24,16 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Sleep;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime_wasi_http::{WasiBody, p2, p3};
 
 /// A guest whose manifest names no time limit has so long to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// A guest that has given up the means to answer is asked no longer than this why.
+const END_WITHIN: Duration = Duration::from_millis(100);
 
 /// A component's handler, ready to be instantiated, and the instances that wait for another request.
 pub struct Entry {
@@ -125,33 +129,36 @@ async fn answer(
     mut call: Bounded<()>,
     mut head: oneshot::Receiver<Head>,
 ) -> Result<Answered, Ended> {
-    let limited = unit.component.limits.timeout.is_some();
-    let mut timer = None;
+    // Without a limit of its own, a guest may not keep its client waiting for ever.
+    let mut patience = unit.component.limits.timeout.is_none().then_some((ANSWER_WITHIN, false));
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
         let returned = match Pin::new(&mut call).poll(cx) {
             Poll::Ready(returned) => Some(returned),
             Poll::Pending => None,
         };
-        let answer = match Pin::new(&mut head).poll(cx) {
-            Poll::Ready(Ok(answer)) => Some(answer),
-            Poll::Ready(Err(_)) => None,
-            Poll::Pending if returned.is_some() => None,
-            Poll::Pending if limited => return Poll::Pending,
-            Poll::Pending => {
-                let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(ANSWER_WITHIN)));
-                std::task::ready!(timer.as_mut().poll(cx));
-                return Poll::Ready(Err(Ended::Timeout { limit: ANSWER_WITHIN, backtrace: Vec::new() }));
-            }
-        };
-        Poll::Ready(match (answer, returned) {
-            (Some(answer), None) => Ok((answer, false, None)),
-            (Some(answer), Some(Ok(()))) => Ok((answer, true, None)),
-            (Some(answer), Some(Err(ended))) => {
+        let gave_up = patience.is_some_and(|(_, gave_up)| gave_up);
+        let answer = if gave_up { Poll::Pending } else { Pin::new(&mut head).poll(cx) };
+        match (answer, returned) {
+            (Poll::Ready(Ok(answer)), None) => return Poll::Ready(Ok((answer, false, None))),
+            (Poll::Ready(Ok(answer)), Some(Ok(()))) => return Poll::Ready(Ok((answer, true, None))),
+            (Poll::Ready(Ok(answer)), Some(Err(ended))) => {
                 unit.ended(&ended);
-                Ok((answer, true, Some(ended.message())))
+                return Poll::Ready(Ok((answer, true, Some(ended.message()))));
             }
-            (None, Some(Err(ended))) => Err(ended),
-            (None, Some(Ok(())) | None) => Err(Ended::NoAnswer),
+            (_, Some(Err(ended))) => return Poll::Ready(Err(ended)),
+            (_, Some(Ok(()))) => return Poll::Ready(Err(Ended::NoAnswer)),
+            // It gave up the means to answer, or it is being dropped in another thread, which will say why.
+            (Poll::Ready(Err(_)), None) => {
+                patience = Some((END_WITHIN, true));
+                timer = None;
+            }
+            (Poll::Pending, None) => {}
+        }
+        let Some((limit, gave_up)) = patience else { return Poll::Pending };
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        timer.as_mut().poll(cx).map(|()| {
+            Err(if gave_up { Ended::NoAnswer } else { Ended::Timeout { limit, backtrace: Vec::new() } })
         })
     })
     .await

@@ -1,9 +1,11 @@
 //! `wasi:http/incoming-handler` 0.2: one request at a time, by default each in an instance of its own.
 
+use super::idle::check_out;
 use super::{Export, Head, Instances, http_entry};
-use crate::serve::{Place, Ready, Unit, begin_call};
+use crate::serve::{Place, Ready, Unit};
 use http::Request;
 use http::uri::Scheme;
+use sampan_service::Depth;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use wasmtime::Result;
@@ -23,19 +25,9 @@ pub(super) async fn call(
     let Instances { export: Export::Wasi02(pre), idle_02: idle, .. } = http_entry(&ready) else {
         return Err(wasmtime::format_err!("the component's code is of another kind"));
     };
-    let mut instance = match idle.take() {
-        Some(mut instance) => {
-            unit.metrics.reused.inc();
-            begin_call(&mut instance.store);
-            instance
-        }
-        None => {
-            let mut store = unit.store(&ready.engine, unit.wasi())?;
-            let exports = pre.instantiate_async(&mut store).await?;
-            super::idle::Instance::new(&unit, store, exports)
-        }
-    };
-    instance.served += 1;
+    let mut instance = check_out(&unit, &ready, idle, pre).await?;
+    let depth = request.extensions().get::<Depth>().copied().unwrap_or_default();
+    instance.store.data_mut().http.set_depth(depth);
 
     let scheme =
         if request.uri().scheme() == Some(&Scheme::HTTPS) { wasi::Scheme::Https } else { wasi::Scheme::Http };

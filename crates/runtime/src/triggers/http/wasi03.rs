@@ -1,8 +1,10 @@
 //! `wasi:http/handler` 0.3: instances are reused, one request at a time in each.
 
+use super::idle::{Instance, check_out};
 use super::{Export, Head, Instances, http_entry};
-use crate::serve::{Place, Ready, Unit, begin_call};
+use crate::serve::{Place, Ready, Unit};
 use http::Request;
+use sampan_service::Depth;
 use std::future::poll_fn;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -22,21 +24,11 @@ pub(super) async fn call(
     let Instances { export: Export::Wasi03(pre), idle_03: idle, .. } = http_entry(&ready) else {
         return Err(wasmtime::format_err!("the component's code is of another kind"));
     };
-    let mut instance = match idle.take() {
-        Some(mut instance) => {
-            unit.metrics.reused.inc();
-            begin_call(&mut instance.store);
-            instance
-        }
-        None => {
-            let mut store = unit.store(&ready.engine, unit.wasi())?;
-            let exports = pre.instantiate_async(&mut store).await?;
-            super::idle::Instance::new(&unit, store, exports)
-        }
-    };
-    instance.served += 1;
+    let mut instance = check_out(&unit, &ready, idle, pre).await?;
+    let depth = request.extensions().get::<Depth>().copied().unwrap_or_default();
+    instance.store.data_mut().http.set_depth(depth);
 
-    let super::idle::Instance { store, exports, .. } = &mut instance;
+    let Instance { store, exports, .. } = &mut instance;
     let (request, _transmitted) = p3::Request::from_http(store.data_mut().http().hooks, request);
     let concurrent = store.run_concurrent(async |accessor| {
         let answer = match exports.handle(accessor, request).await? {
