@@ -29,7 +29,8 @@ pub struct Args {
 struct Template {
     name: &'static str,
     about: &'static str,
-    /// Where a file goes, and its text, in which `__NAME__` stands for the app's name.
+    /// Where a file goes, and its text, in which `__NAME__` stands for the app's name, and `__CRATE__`
+    /// for what Cargo makes of it in the names of files.
     files: &'static [(&'static str, &'static str)],
     /// Whether the component's interfaces are given to the compiler as WIT.
     wit: bool,
@@ -55,7 +56,7 @@ const TEMPLATES: [Template; 5] = [
     Template {
         name: "rust",
         about: "a wasi:http component in Rust, with wstd",
-        files: files!("rust": "Cargo.toml", "README.md", "sampan.toml", "src/main.rs"),
+        files: files!("rust": "Cargo.toml", "README.md", "sampan.toml", "src/lib.rs"),
         wit: false,
     },
     Template {
@@ -171,7 +172,8 @@ fn create(folder: &Path, name: &str, template: &Template) -> io::Result<()> {
         }
         // Nobody else's file is overwritten, also if it came this moment.
         let mut file = fs::File::options().write(true).create_new(true).open(path)?;
-        file.write_all(text.replace("__NAME__", name).as_bytes())?;
+        let text = text.replace("__NAME__", name).replace("__CRATE__", &name.replace('-', "_"));
+        file.write_all(text.as_bytes())?;
     }
     Ok(())
 }

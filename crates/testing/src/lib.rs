@@ -15,8 +15,8 @@ pub use guests::{guest, guest_for, wat};
 pub use http::{HttpServer, Request, Response, http_get, http_send};
 pub use net::{TcpServer, allow_many_files, free_port};
 pub use packages::{
-    crate_examples, crate_program, crate_source, edited_crate_examples, go_program, npm_package,
-    pypi_package, skip,
+    crate_examples, crate_program, crate_source, edited_crate_examples, go_program, kept_project,
+    npm_package, pypi_package, skip,
 };
 pub use process::{Finished, Running, finish, sampan};
 pub use spin::{spin_app, spin_javascript_app, spin_python_app};

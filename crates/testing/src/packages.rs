@@ -132,6 +132,17 @@ pub fn crate_source(name: &str, version: &str) -> Option<PathBuf> {
     .map(|folder| folder.join("source"))
 }
 
+/// A folder for a project that installs packages into itself, under a name that changes with its files.
+/// `fill` makes the files, where there are none yet.
+#[track_caller]
+pub fn kept_project(
+    name: &str,
+    digest: &str,
+    fill: impl FnOnce(&Path) -> Result<(), String>,
+) -> Option<PathBuf> {
+    kept("projects", name, digest, fill)
+}
+
 /// Fills a folder once: `fill` works in a temporary one, which is renamed when it is complete.
 #[track_caller]
 pub(crate) fn kept(

@@ -154,7 +154,7 @@ fn is_http(kind: &Kind, report: &Report) -> bool {
     };
     match kind {
         Kind::HttpComponent(_) => true,
-        // A handler that has a `main` too is both.
+        // A server in Rust that is written as a program exports both.
         Kind::CliComponent(_)
         | Kind::UnwrappedComponent { .. }
         | Kind::PreReleaseComponent { .. }

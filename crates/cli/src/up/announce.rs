@@ -49,7 +49,9 @@ impl Shown {
                 let mebibytes = bytes as f64 / f64::from(1 << 20);
                 if self.terminal {
                     let bar = self.bars.add(ProgressBar::new_spinner());
-                    if let Ok(style) = ProgressStyle::with_template("{spinner} compiling {msg}, once: {elapsed}") {
+                    if let Ok(style) =
+                        ProgressStyle::with_template("{spinner} compiling {msg}, once: {elapsed}")
+                    {
                         bar.set_style(style);
                     }
                     bar.set_message(format!("{name} ({mebibytes:.1} MiB)"));
@@ -78,9 +80,10 @@ impl Shown {
 pub fn listening(listen: &Listen, bound: SocketAddr, site: &Site) -> String {
     let scheme = if listen.tls.is_some() { "https" } else { "http" };
     let mut text = format!("listening on {scheme}://{bound}/\n");
-    let here = site.apps.iter().filter(|app| {
-        app.app.listen.is_empty() || app.app.listen.contains(listen) || site.apps.len() == 1
-    });
+    let here = site
+        .apps
+        .iter()
+        .filter(|app| app.app.listen.is_empty() || app.app.listen.contains(listen) || site.apps.len() == 1);
     for loaded in here {
         for route in &loaded.app.routes {
             let to = match &route.to {

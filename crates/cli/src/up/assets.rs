@@ -20,8 +20,12 @@ pub fn stage(app: &App, component: &mut Component) -> Result<Option<Staged>, Fai
     }
     let parent = app.state.join("assets");
     let failed = |path: &Path, error: io::Error| {
-        Fail::new(format!("cannot copy the files of component `{}`: {}: {error}", component.name, path.display()))
-            .help("check that the files are there and that the app's folder is writable")
+        Fail::new(format!(
+            "cannot copy the files of component `{}`: {}: {error}",
+            component.name,
+            path.display()
+        ))
+        .help("check that the files are there and that the app's folder is writable")
     };
     fs::create_dir_all(&parent).map_err(|error| failed(&parent, error))?;
     remove_leftovers(&parent);

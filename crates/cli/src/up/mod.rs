@@ -77,7 +77,10 @@ enum Admin {
 fn parse_admin(text: &str) -> Result<Admin, String> {
     match text {
         "off" => Ok(Admin::Off),
-        _ => text.parse().map(Admin::At).map_err(|_| "write ADDRESS:PORT, such as 127.0.0.1:9090, or off".into()),
+        _ => text
+            .parse()
+            .map(Admin::At)
+            .map_err(|_| "write ADDRESS:PORT, such as 127.0.0.1:9090, or off".into()),
     }
 }
 
@@ -91,8 +94,10 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
 
     // 2. Sockets first: that a port is taken shall be known before anything is compiled.
     let places = listeners::places(&apps, &args.listen);
-    let listeners = places.iter().map(|place| listeners::open(&place.listen)).collect::<Result<Vec<_>, _>>()?;
-    let admin = admin(&args, &apps).map(|address| listeners::open(&Listen { address, tls: None })).transpose()?;
+    let listeners =
+        places.iter().map(|place| listeners::open(&place.listen)).collect::<Result<Vec<_>, _>>()?;
+    let admin =
+        admin(&args, &apps).map(|address| listeners::open(&Listen { address, tls: None })).transpose()?;
 
     // 3. Engines and pools, sized for these apps.
     let mut plan = Plan::of(&apps, args.memory);

@@ -107,7 +107,12 @@ pub fn build(
     Ok(Site { apps: loaded, routers })
 }
 
-fn load(machine: &Arc<Machine>, app: App, before: Option<&Loaded>, progress: &Loading) -> Result<Loaded, Fail> {
+fn load(
+    machine: &Arc<Machine>,
+    app: App,
+    before: Option<&Loaded>,
+    progress: &Loading,
+) -> Result<Loaded, Fail> {
     // 1. Stores: kept open if they are the same.
     let stores = |app: &App| (app.keyvalue.clone(), app.sql.clone(), app.state.clone());
     let same_stores = before.filter(|before| stores(&before.app) == stores(&app));
@@ -179,10 +184,14 @@ fn refused(app: &App, failures: Vec<LoadFailure>) -> Fail {
 
 /// The routes of all apps at one address. Apps that share it are told apart by their routes.
 fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
-    let fail = |error: sampan_gateway::RouteError| Fail::new(error.to_string()).help("correct the route in the manifest");
+    let fail = |error: sampan_gateway::RouteError| {
+        Fail::new(error.to_string()).help("correct the route in the manifest")
+    };
     let handlers = |loaded: &Loaded, prefix: &str| {
         let pieces = loaded.components.iter();
-        pieces.map(|(name, piece)| (format!("{prefix}{name}"), Arc::clone(&piece.handler))).collect::<HashMap<_, _>>()
+        pieces
+            .map(|(name, piece)| (format!("{prefix}{name}"), Arc::clone(&piece.handler)))
+            .collect::<HashMap<_, _>>()
     };
     let here: Vec<&Loaded> = place.apps.iter().map(|&index| &apps[index]).collect();
     if let [one] = here[..] {

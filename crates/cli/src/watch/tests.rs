@@ -228,15 +228,13 @@ fn a_new_manifest_is_watched_and_what_it_builds_otherwise_is_built() {
 fn a_tree_without_end_is_refused_with_a_word() {
     let bench = bench(&[]);
     let root = bench.folder.path().canonicalize().unwrap();
-    for outer in 0..95 {
-        for inner in 0..90 {
-            fs::create_dir_all(root.join(format!("wide/{outer}/{inner}"))).unwrap();
-        }
+    for number in 0..70 {
+        fs::create_dir_all(root.join(format!("wide/{number}"))).unwrap();
     }
     let mut wide = component(&root, "wide", "true");
     wide.build.as_mut().unwrap().watch = vec!["**".into()];
     let app = App { manifest: root.join("sampan.toml"), root, components: vec![wide], ..App::default() };
     bench.watch.replace(&app);
     let Event::Trouble(text) = bench.next() else { panic!("it is too much") };
-    assert!(text.contains("8192 folders") || text.contains("cannot watch"), "{text}");
+    assert!(text.starts_with("more than 64 folders"), "{text}");
 }
