@@ -56,6 +56,16 @@ pub struct Component {
     pub serving: Serving,
     /// Load it at its first request, not at start.
     pub lazy: bool,
+    /// Files of the app that the guest sees, read-only, as copies.
+    pub assets: Vec<Asset>,
+}
+
+/// A file of the app under the guest's name for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asset {
+    pub source: PathBuf,
+    /// Absolute.
+    pub guest: String,
 }
 
 /// How a guest is reached. Where the manifest does not say, its exports do.

@@ -5,12 +5,14 @@
 
 use crate::Secret;
 use ipnet::IpNet;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Everything that a guest may touch. The default grants nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Everything that a guest may touch. The default grants nothing. Its `Debug` shows no value of the
+/// environment: such values are often secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Grants {
     pub mounts: Vec<Mount>,
     /// Environment variables, in order; a later one replaces an earlier one of the same name.
@@ -32,6 +34,25 @@ pub struct Grants {
     pub sql: Vec<StoreGrant>,
     /// Variables and secrets that the guest may ask for by name.
     pub config: Vec<ConfigValue>,
+}
+
+impl fmt::Debug for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Grants { mounts, env, ports, tcp, udp, http, services, keyvalue, sql, config } = self;
+        let env: Vec<_> = env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Grants")
+            .field("mounts", mounts)
+            .field("env", &env)
+            .field("ports", ports)
+            .field("tcp", tcp)
+            .field("udp", udp)
+            .field("http", http)
+            .field("services", services)
+            .field("keyvalue", keyvalue)
+            .field("sql", sql)
+            .field("config", config)
+            .finish()
+    }
 }
 
 /// A store of the app, under the name that the guest uses.
@@ -91,6 +112,9 @@ pub enum HostPattern {
     Name(String),
     /// `*.example.com`: every name below it, at any depth; the text after `*.`, in lower case.
     Below(String),
+    /// `*.s3.*.example.com`: a `*` inside stands for one label, one in front for any number of them; in lower
+    /// case.
+    Pattern(String),
     /// One address or a network.
     Network(IpNet),
 }
@@ -205,20 +229,24 @@ impl FromStr for HostPattern {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(HostPattern::Network(address.into()));
         }
+        let text = text.trim_end_matches('.').to_ascii_lowercase();
         let (below, name) = match text.strip_prefix("*.") {
             Some(name) => (true, name),
-            None => (false, text),
+            None => (false, text.as_str()),
         };
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
-        let valid = !name.is_empty()
-            && name.len() <= 253
-            && name.split('.').all(|label| {
-                !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
-            });
-        match (valid, below) {
-            (false, _) => Err(()),
-            (true, true) => Ok(HostPattern::Below(name)),
-            (true, false) => Ok(HostPattern::Name(name)),
+        let is_label = |label: &str| {
+            !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
+        };
+        let inner_wildcard = name.split('.').any(|label| label == "*");
+        // The last label is written out: nobody means every top-level domain by a pattern.
+        let valid = name.len() <= 253
+            && name.split('.').all(|label| label == "*" || is_label(label))
+            && name.rsplit('.').next().is_some_and(is_label);
+        match (valid, inner_wildcard, below) {
+            (false, ..) => Err(()),
+            (true, true, _) => Ok(HostPattern::Pattern(text)),
+            (true, false, true) => Ok(HostPattern::Below(name.to_owned())),
+            (true, false, false) => Ok(HostPattern::Name(text)),
         }
     }
 }
@@ -263,6 +291,7 @@ impl HostPattern {
             HostPattern::Below(parent) => {
                 name.strip_suffix(parent.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
             }
+            HostPattern::Pattern(pattern) => matches_labels(pattern, &name),
             HostPattern::Network(_) => false,
         }
     }
@@ -275,9 +304,25 @@ impl HostPattern {
             HostPattern::Network(network) => {
                 network.contains(&address.to_canonical()) || network.contains(&address)
             }
-            HostPattern::Name(_) | HostPattern::Below(_) => false,
+            HostPattern::Name(_) | HostPattern::Below(_) | HostPattern::Pattern(_) => false,
         }
     }
+}
+
+/// Compares label by label from the right; a `*` in front takes what is left.
+fn matches_labels(pattern: &str, name: &str) -> bool {
+    let mut labels = name.rsplit('.').filter(|label| !label.is_empty()).peekable();
+    let mut wanted = pattern.rsplit('.').peekable();
+    while let Some(want) = wanted.next() {
+        let Some(label) = labels.next() else { return false };
+        if want == "*" && wanted.peek().is_none() {
+            return true;
+        }
+        if want != "*" && want != label {
+            return false;
+        }
+    }
+    labels.next().is_none()
 }
 
 impl FromStr for NetRule {

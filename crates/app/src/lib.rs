@@ -9,16 +9,18 @@ mod grants;
 mod limits;
 mod manifest;
 mod program;
+mod render;
 
 pub use app::{
-    App, Build, Cgi, CgiDialect, Component, ComponentKind, KeyValueBackend, KeyValueStore, Listen, Route,
-    Secret, Serving, SqlBackend, SqlStore, StaticFolder, Target, Tls,
+    App, Asset, Build, Cgi, CgiDialect, Component, ComponentKind, KeyValueBackend, KeyValueStore, Listen,
+    Route, Secret, Serving, SqlBackend, SqlStore, StaticFolder, Target, Tls,
 };
-pub use diagnostic::{Diagnostic, Severity};
+pub use diagnostic::{Diagnostic, Place, Severity};
 pub use grants::{
     ConfigValue, EnvFileError, Grants, HostPattern, Mount, NetRule, Origin, ParseGrantError, PortMap,
     PortPattern, Protocol, StoreGrant, parse_env_file,
 };
 pub use limits::{Limits, ParseLimitError, parse_duration, parse_size};
-pub use manifest::{Read, Surroundings, read_manifest};
+pub use manifest::{Outline, Read, Surroundings, find_manifest, parse_manifest, read_manifest};
 pub use program::{Entry, Program};
+pub use render::render;

@@ -2,14 +2,20 @@
 //!
 //! One file per verb. `main` parses, dispatches, and prints the one error that ends everything.
 
+mod build;
 mod cache;
+mod check;
 mod compile;
 mod fail;
 mod grants;
 mod inspect;
 mod key;
+mod manifest;
+mod new;
 mod progress;
 mod run;
+mod up;
+mod watch;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
@@ -31,6 +37,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Run(Box<run::Args>),
+    New(new::Args),
+    Build(build::Args),
+    Check(check::Args),
+    Up(up::Args),
     Compile(compile::Args),
     Inspect(inspect::Args),
     Cache(cache::Args),
@@ -50,6 +60,10 @@ fn main() -> ExitCode {
     };
     let result = match verb {
         Verb::Run(args) => run::run(*args),
+        Verb::New(args) => new::run(args),
+        Verb::Build(args) => build::run(args),
+        Verb::Check(args) => check::run(args),
+        Verb::Up(args) => up::run(args),
         Verb::Compile(args) => compile::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Key(args) => key::run(args),

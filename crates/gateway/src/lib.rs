@@ -1,1 +1,12 @@
-//! Routes.
+//! Which request goes where, and what needs no guest: files, redirects, fixed responses.
+//!
+//! [`Router`] is the handler that stands before an app. It holds no lock and no state that a request could
+//! change: an app that was loaded anew gets a new one.
+
+mod files;
+mod path;
+mod respond;
+mod router;
+mod routes;
+
+pub use router::{RouteError, Router};

@@ -184,7 +184,7 @@ impl Policy {
         }
         let name = target.host.trim_end_matches('.');
         self.origins.iter().filter(|origin| covers(origin, target)).any(|origin| match &origin.host {
-            HostPattern::Any | HostPattern::Below(_) => false,
+            HostPattern::Any | HostPattern::Below(_) | HostPattern::Pattern(_) => false,
             HostPattern::Network(_) => origin.host.matches_address(address),
             HostPattern::Name(one) => space == Space::Private && one == name,
         })

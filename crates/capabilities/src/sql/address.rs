@@ -227,7 +227,7 @@ impl Server {
         let Some(reach) = &self.reach else { return true };
         let space = Space::of(address);
         reach.iter().any(|pattern| match pattern {
-            HostPattern::Any | HostPattern::Below(_) => space == Space::Public,
+            HostPattern::Any | HostPattern::Below(_) | HostPattern::Pattern(_) => space == Space::Public,
             HostPattern::Name(_) => space != Space::Special,
             HostPattern::Network(_) => pattern.matches_address(address),
         })

@@ -5,6 +5,7 @@
 
 mod custom;
 mod grants;
+mod known;
 mod signature;
 mod text;
 mod walk;
@@ -13,6 +14,7 @@ pub use text::render_text;
 
 use crate::artifact::{self, PublicKey, hex};
 use crate::detect::{self, DetectError};
+use crate::wrap;
 use serde::Serialize;
 
 /// Everything that is known about one file.
@@ -147,11 +149,31 @@ pub struct Signed {
 /// A grant that the guest may need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Grant {
-    /// The flag of `sampan run`, with placeholders in capitals.
+    /// The flag of `sampan run`, with placeholders in capitals; what only apps have, by its key in a manifest.
     pub flag: &'static str,
+    pub needs: Need,
     pub reason: &'static str,
     /// The imports that this was guessed from, at most three.
     pub imports: Vec<String>,
+}
+
+/// The kind of a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    Files,
+    Env,
+    Ports,
+    Tcp,
+    Udp,
+    Http,
+    Keyvalue,
+    Sql,
+    Postgres,
+    Mysql,
+    Redis,
+    Mqtt,
+    Variables,
 }
 
 /// Looks into a file: WebAssembly in binary form. `trusted` are the keys that count for native code.
@@ -169,6 +191,11 @@ pub fn inspect(bytes: &[u8], trusted: &[PublicKey]) -> Result<Report, DetectErro
         ..Report::default()
     };
     walk::walk(bytes, &mut report)?;
+    match wrap::wrapped(&kind, bytes) {
+        Some(Ok(component)) => show_wrapped(&component, &mut report)?,
+        Some(Err(error)) => report.notes.push(format!("It cannot be loaded: {error}. Help: {}.", error.help())),
+        None => {}
+    }
     let beside = kind == detect::Kind::Artifact;
     for found in artifact::find(bytes) {
         // A file that holds native code alone cannot show which wasm it belongs to; loading checks that.
@@ -181,6 +208,16 @@ pub fn inspect(bytes: &[u8], trusted: &[PublicKey]) -> Result<Report, DetectErro
         report.notes.push("It starts threads in the way of wasi-threads, which Sampan does not run.".into());
     }
     Ok(report)
+}
+
+/// The interfaces of a module that is wrapped into a component when it is loaded: the component's.
+fn show_wrapped(component: &[u8], report: &mut Report) -> Result<(), DetectError> {
+    let mut wrapped = Report::default();
+    walk::walk(component, &mut wrapped)?;
+    report.imports = wrapped.imports;
+    report.exports = wrapped.exports;
+    report.notes.push("Imports and exports are those of the component that it is wrapped into.".into());
+    Ok(())
 }
 
 fn native(found: &artifact::Found, problem: Option<artifact::VerifyError>) -> Native {
@@ -199,6 +236,16 @@ fn native(found: &artifact::Found, problem: Option<artifact::VerifyError>) -> Na
         trusted: problem.is_none(),
         problem: problem.map(|problem| problem.to_string()),
     }
+}
+
+/// Imports of a report that Sampan does not answer, in the order of the file.
+pub fn unknown_imports(report: &Report) -> Vec<&str> {
+    report
+        .imports
+        .iter()
+        .filter(|import| !known::is_known(import))
+        .map(|import| import.name.as_str())
+        .collect()
 }
 
 /// `[method]descriptor.open-at` → `descriptor.open-at`.

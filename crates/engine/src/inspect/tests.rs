@@ -207,6 +207,41 @@ fn grants_are_guessed() {
 }
 
 #[test]
+fn grants_of_apps_are_guessed() {
+    let component =
+        |interface: &str| format!(r#"(component (import "{interface}" (instance (export "f" (func)))))"#);
+    for (interface, needs) in [
+        ("wasi:keyvalue/store@0.2.0-draft2", Need::Keyvalue),
+        ("spin:key-value/key-value@3.0.0", Need::Keyvalue),
+        ("fermyon:spin/sqlite@2.0.0", Need::Sql),
+        ("spin:postgres/postgres@4.2.0", Need::Postgres),
+        ("fermyon:spin/mysql", Need::Mysql),
+        ("spin:redis/redis@3.0.0", Need::Redis),
+        ("spin:mqtt/mqtt@3.0.0", Need::Mqtt),
+        ("wasi:config/store@0.2.0-rc.1", Need::Variables),
+    ] {
+        let report = report(&component(interface));
+        let found: Vec<_> = report.grants.iter().map(|grant| grant.needs).collect();
+        assert_eq!(found, [needs], "{interface}");
+        assert_eq!(unknown_imports(&report), Vec::<&str>::new());
+    }
+    // Types alone are not called.
+    let types =
+        r#"(component (import "spin:redis/redis@3.0.0" (instance (export "c" (type (sub resource))))))"#;
+    assert_eq!(report(types).grants, []);
+    // What Spin's SDKs 3 to 5 make: a core module that imports interfaces.
+    let module = r#"(module
+        (import "fermyon:spin/key-value@2.0.0" "[method]store.get" (func))
+        (import "wasi:http/outgoing-handler@0.2.0" "handle" (func))
+        (import "wasi:filesystem/types@0.2.0" "[method]descriptor.open-at" (func))
+        (import "acme:log/log" "log" (func)))"#;
+    let report = report(module);
+    let found: Vec<_> = report.grants.iter().map(|grant| grant.needs).collect();
+    assert_eq!(found, [Need::Files, Need::Http, Need::Keyvalue]);
+    assert_eq!(unknown_imports(&report), ["acme:log/log"]);
+}
+
+#[test]
 fn threads_are_noted() {
     let report = report(
         r#"(module (import "wasi" "thread-spawn" (func (param i32) (result i32)))

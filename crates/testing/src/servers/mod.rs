@@ -3,6 +3,8 @@
 mod janitor;
 mod mariadb;
 mod postgres;
+mod redis;
 
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
+pub use redis::Redis;

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: Sampan beside a peer, whole processes, in turn, so that the drift of a machine's speed
 //! falls on both. Prints medians and the ratio of each pair; judges nothing.
 
+mod serve;
+
 use crate::Result;
 use crate::paths::{root, target};
 use std::path::{Path, PathBuf};
@@ -44,7 +46,7 @@ pub fn run(sampan: Option<&str>) -> Result {
         b.args(["run", "--allow-precompiled"]).arg(&precompiled).args(case.args);
         compare(case, &mut a, &mut b)?;
     }
-    Ok(())
+    serve::run(&sampan)
 }
 
 /// The peer of the same engine version, from PATH.

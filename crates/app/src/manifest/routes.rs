@@ -1,0 +1,159 @@
+//! Paths of routes: what they may be, and which of them get in each other's way.
+
+use super::findings::{Findings, Span, quoted};
+use super::tree::Text;
+use crate::{App, Route, Severity, Target};
+use std::collections::{HashMap, HashSet};
+
+const PATH_BYTES_MAX: usize = 2048;
+const SEGMENTS_MAX: usize = 100;
+const PATH_HELP: &str =
+    "write a path such as \"/\", \"/users/:id\" or \"/api/...\", which matches all below /api";
+
+/// Checks a path, and returns it with the wildcard spelled `/...`.
+pub(super) fn check_path(text: Text<'_>, f: &mut Findings) -> Option<String> {
+    match normal(text.text) {
+        Ok(path) => Some(path),
+        Err(what) => {
+            f.error_help(text.span, format!("{} is not a route: {what}", quoted(text.text)), PATH_HELP);
+            None
+        }
+    }
+}
+
+fn normal(path: &str) -> Result<String, String> {
+    if !path.starts_with('/') {
+        return Err("it does not begin with `/`".to_owned());
+    }
+    if path.len() > PATH_BYTES_MAX {
+        return Err("it is longer than 2048 bytes".to_owned());
+    }
+    if let Some(c) = path.chars().find(|c| c.is_control() || matches!(c, '?' | '#' | ' ')) {
+        return Err(format!("`{}` is no part of a path", c.escape_debug()));
+    }
+    // Spin knows `/*` as another spelling.
+    let path = match path.strip_suffix("/*") {
+        Some(prefix) => format!("{prefix}/..."),
+        None => path.to_owned(),
+    };
+    let mut names = Vec::new();
+    let segments: Vec<&str> = path[1..].split('/').collect();
+    if segments.len() > SEGMENTS_MAX {
+        return Err("it has more than 100 segments".to_owned());
+    }
+    for (index, segment) in segments.iter().enumerate() {
+        let last = index + 1 == segments.len();
+        if *segment == "..." {
+            if !last {
+                return Err("`...` stands at the end".to_owned());
+            }
+        } else if let Some(name) = segment.strip_prefix(':') {
+            let valid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if name.is_empty() || !name.chars().all(valid) {
+                return Err("after `:` a name follows".to_owned());
+            }
+            if names.contains(&name) {
+                return Err(format!("`:{name}` occurs twice"));
+            }
+            names.push(name);
+        } else if segment.is_empty() && !last {
+            return Err("`//` matches nothing".to_owned());
+        } else if *segment == "*" || is_dots(segment) {
+            return Err(format!("`{segment}` matches nothing"));
+        } else if !is_encoded(segment) {
+            return Err("after `%` two hexadecimal digits follow".to_owned());
+        }
+    }
+    Ok(path)
+}
+
+/// `.` or `..`, also encoded: requests with such segments are refused before routes are looked at.
+fn is_dots(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+}
+
+fn is_encoded(segment: &str) -> bool {
+    segment.split('%').skip(1).all(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits != b"00" && digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+/// What a path matches, whatever its parameters are called: `/users/:id/` is `/users/:`.
+pub(super) fn shape(path: &str) -> String {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let segments = path.split('/').map(|segment| if segment.starts_with(':') { ":" } else { segment });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+/// Two routes that match the same requests: which one answers would be chance.
+pub(super) fn report_conflicts(routes: &[Route], places: &[Span], f: &mut Findings) {
+    let mut seen: HashMap<_, Vec<&Route>> = HashMap::new();
+    for (route, span) in routes.iter().zip(places) {
+        let mut headers = route.headers.clone();
+        headers.sort();
+        let same = seen.entry((route.host.clone(), shape(&route.path), headers)).or_default();
+        if let Some(other) = same.iter().find(|other| overlap(route, other)) {
+            f.error_help(
+                *span,
+                conflict(route, other),
+                "remove one of the two routes, or narrow it by `method`",
+            );
+        }
+        same.push(route);
+    }
+}
+
+/// Whether a request can match both and neither is narrower.
+fn overlap(one: &Route, other: &Route) -> bool {
+    match (one.methods.is_empty(), other.methods.is_empty()) {
+        (true, true) => true,
+        (false, false) => one.methods.iter().any(|method| other.methods.contains(method)),
+        _ => false,
+    }
+}
+
+fn conflict(route: &Route, other: &Route) -> String {
+    let target = match &other.to {
+        Target::Component(name) => format!("component `{name}`"),
+        Target::Static(_) => "a static folder".to_owned(),
+        Target::Redirect { .. } => "a redirect".to_owned(),
+        Target::Respond { .. } => "a static response".to_owned(),
+    };
+    if route.path == other.path && route.methods == other.methods {
+        format!("the route {} is there already, to {target}", quoted(&route.path))
+    } else {
+        let (path, other) = (quoted(&route.path), quoted(&other.path));
+        format!("the route {path} matches the same requests as {other}, to {target}")
+    }
+}
+
+/// A component that no route and no other component reaches. Where something is wrong, it may be the cause.
+pub(super) fn warn_unreached(app: &App, f: &mut Findings) {
+    if f.has_errors() {
+        return;
+    }
+    let by_route: HashSet<&str> = app
+        .routes
+        .iter()
+        .filter_map(|route| match &route.to {
+            Target::Component(name) => Some(name.as_str()),
+            Target::Static(folder) => folder.or.as_deref(),
+            Target::Redirect { .. } | Target::Respond { .. } => None,
+        })
+        .collect();
+    for component in app.components.iter().filter(|one| !by_route.contains(one.name.as_str())) {
+        let host = format!("{}.spin.internal", component.name);
+        let mut origins = app.components.iter().flat_map(|other| &other.grants.http);
+        if !origins.any(|origin| origin.host.matches_name(&host)) {
+            f.add(
+                Severity::Warning,
+                None,
+                format!("nothing reaches the component `{}`", component.name),
+                Some(format!(
+                    "add a route to it, or let another component call it: grant http://{host} there"
+                )),
+            );
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Reads `sampan.toml`.
+
+mod component;
+mod grants;
+mod route;
+mod stores;
+
+pub(super) use component::{build, set_env};
+pub(super) use grants::{add_default_keyvalue, add_default_sql};
+pub(super) use stores::{sqlite, sqlite_keyvalue};
+
+use super::findings::Findings;
+use super::tree::{Table, Text};
+use super::variables::{Dialect, Variables};
+use super::{Source, names, routes};
+use crate::{App, Listen, Tls};
+use std::net::SocketAddr;
+
+/// An app has no more of each than this.
+const COMPONENTS_MAX: usize = 100_000;
+
+pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) -> App {
+    let mut app = App { manifest: source.path.clone(), root: source.root.clone(), ..App::default() };
+    let own_files = read_app(table.table("app", f), source, &mut app, f);
+    let variables_table = table.table("variables", f);
+    let files = source.variables_files(&own_files);
+    let variables =
+        Variables::read(variables_table, Dialect::Sampan, &source.root, &files, source.surroundings, f);
+    for listen in table.tables("listen", f) {
+        app.listen.extend(read_listen(listen, source, f));
+    }
+    app.keyvalue = stores::keyvalue(table.table("keyvalue", f), &app, &variables, f);
+    app.sql = stores::sql(table.table("sql", f), &app, &variables, f);
+    let components = table.table("component", f);
+    let components = components.map(Table::into_entries).unwrap_or_default();
+    for (name, value) in components.into_iter().take(COMPONENTS_MAX) {
+        let Some(table) = value.table(f) else { continue };
+        if names::check(name, "a component", f) {
+            let component = component::read(name.text, table, source, &variables, &mut app, f);
+            app.components.push(component);
+        }
+    }
+    let mut places = Vec::new();
+    for route in table.tables("route", f) {
+        let span = route.span;
+        if let Some((route, place)) = route::read(route, source, &app, f) {
+            app.routes.push(route);
+            places.push(place.unwrap_or(span));
+        }
+    }
+    routes::report_conflicts(&app.routes, &places, f);
+    if let Some(telemetry) = table.table("telemetry", f) {
+        read_telemetry(telemetry, &mut app, f);
+    }
+    table.later(&["upstream", "filter", "messaging", "trigger", "dapr", "secrets", "lock"], f);
+    if app.routes.is_empty() && !f.has_errors() {
+        f.error_in_file(
+            "the app has no route, so no request would be answered",
+            "add [[route]] with `path = \"/...\"` and `to = \"NAME\"` of a component, or `to = \"static:FOLDER\"`",
+        );
+    }
+    routes::warn_unreached(&app, f);
+    table.finish(f);
+    app
+}
+
+/// Reads `[app]`; returns its files of variables.
+fn read_app<'a>(
+    table: Option<Table<'a>>,
+    source: &Source<'_>,
+    app: &mut App,
+    f: &mut Findings,
+) -> Vec<Text<'a>> {
+    app.state = source.root.join(".sampan");
+    app.name = source.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let Some(mut table) = table else { return Vec::new() };
+    if let Some(name) = table.string("name", f)
+        && names::check(name, "an app", f)
+    {
+        app.name = name.text.to_owned();
+    }
+    app.version = table.string("version", f).map(|text| text.text.to_owned()).unwrap_or_default();
+    app.memory_bytes = table.size("memory", f);
+    if let Some(state) = table.string("state", f) {
+        app.state = source.root.join(state.text);
+    }
+    let files = table.string_or_list("variables_file", f);
+    table.finish(f);
+    files
+}
+
+fn read_listen(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) -> Option<Listen> {
+    let address = table.require("address", f, "add `address = \"127.0.0.1:8080\"`");
+    let address = address.and_then(|value| value.string(f)).and_then(|text| parse_address(text, f));
+    let tls = table.table("tls", f).and_then(|mut tls| {
+        let mut path = |key, f: &mut Findings| {
+            let value = tls.require(key, f, "`tls` names two files in PEM: `cert` and `key`")?;
+            Some(source.root.join(value.string(f)?.text))
+        };
+        let (cert, key) = (path("cert", f), path("key", f));
+        tls.finish(f);
+        Some(Tls { cert: cert?, key: key? })
+    });
+    table.finish(f);
+    Some(Listen { address: address?, tls })
+}
+
+fn parse_address(text: Text<'_>, f: &mut Findings) -> Option<SocketAddr> {
+    let numbers = match text.text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.text.to_owned(),
+    };
+    let address = numbers.parse().ok();
+    if address.is_none() {
+        f.error_help(
+            text.span,
+            format!("{} is not an address to listen on", super::findings::quoted(text.text)),
+            "write ADDRESS:PORT, such as \"127.0.0.1:8080\", or \"0.0.0.0:8080\" for all networks of this machine",
+        );
+    }
+    address
+}
+
+fn read_telemetry(mut table: Table<'_>, app: &mut App, f: &mut Findings) {
+    app.admin = table.string("admin", f).and_then(|text| parse_address(text, f));
+    table.later(&["otlp"], f);
+    table.finish(f);
+}

@@ -1,0 +1,85 @@
+//! Version 1: `trigger = { type = "http" }` for the whole app, and `[[component]]` with its own
+//! `[component.trigger]`. Articles leave out the app's trigger; HTTP is meant.
+
+use super::component::read as read_component;
+use super::{Routes, Version, ignore_description, surroundings, trigger, v2};
+use crate::App;
+use crate::manifest::findings::{Findings, quoted};
+use crate::manifest::tree::{Table, Text};
+use crate::manifest::{Source, names};
+
+pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, app: &mut App, f: &mut Findings) {
+    let name = table.require("name", f, "add `name = \"…\"`").and_then(|value| value.string(f));
+    app.name = name.map(|text| text.text.to_owned()).unwrap_or_default();
+    app.version = table.string("version", f).map(|text| text.text.to_owned()).unwrap_or_default();
+    ignore_description(&mut table, f);
+    let base = table.table("trigger", f).and_then(|trigger| read_app_trigger(trigger, f));
+    let variables = surroundings(table.table("variables", f), source, app, f);
+    let mut routes = Routes::new(base, f);
+    let mut kinds = trigger::Kinds::default();
+    for mut component in table.tables("component", f) {
+        let id = component.require("id", f, "add `id = \"…\"`").and_then(|value| value.string(f));
+        let trigger = component.require("trigger", f, "add [component.trigger] with `route = \"/...\"`");
+        let trigger = trigger.and_then(|value| value.table(f));
+        let id_span = id.map(|text| text.span);
+        let id = id.map(|text| (convert(text.text), text.span));
+        let name = id.as_ref().map_or("", |(name, _)| name);
+        let read = read_component(name, component, Version::One, source, &variables, app, f);
+        let Some(span) =
+            id_span.filter(|span| names::check(Text { text: name, span: *span }, "a component", f))
+        else {
+            continue;
+        };
+        if app.components.iter().any(|other| other.name == read.name) {
+            let message = format!("there are two components {}", quoted(name));
+            f.error_help(span, message, "ids are compared in lower case, with `-` for `_`");
+            continue;
+        }
+        if let Some(trigger) = trigger {
+            trigger::read_of_component(trigger, name, &mut routes, &mut kinds, f);
+        }
+        app.components.push(read);
+    }
+    kinds.apply(app);
+    table.finish(f);
+    routes.finish(app, f);
+}
+
+/// Reads the app's trigger; returns the base of all routes.
+fn read_app_trigger<'a>(mut table: Table<'a>, f: &mut Findings) -> Option<Text<'a>> {
+    if let Some(kind) = table.string("type", f).filter(|text| text.text != "http") {
+        v2::report_trigger(kind, f);
+        return None;
+    }
+    let base = table.string("base", f);
+    table.finish(f);
+    base
+}
+
+/// Version 2 has ids in kebab case, and so has everything behind this file. What is so already stays as it is.
+pub(in crate::manifest) fn convert(id: &str) -> String {
+    let is_word = |word: &str| {
+        let one_case =
+            !(word.bytes().any(|b| b.is_ascii_lowercase()) && word.bytes().any(|b| b.is_ascii_uppercase()));
+        word.starts_with(|c: char| c.is_ascii_alphabetic()) && one_case && !word.contains('_')
+    };
+    if id.split('-').all(is_word) { id.to_owned() } else { id.replace('_', "-").to_lowercase() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::convert;
+
+    #[test]
+    fn ids() {
+        for (id, converted) in [
+            ("hello", "hello"),
+            ("hello_World", "hello-world"),
+            ("HelloWorld", "helloworld"),
+            ("my-API", "my-API"),
+            ("", ""),
+        ] {
+            assert_eq!(convert(id), converted);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Version 2: `[application]`, `[[trigger.http]]`, `[component.NAME]`.
+
+use super::component::read as read_component;
+use super::{Routes, Version, ignore_description, surroundings, trigger};
+use crate::App;
+use crate::manifest::findings::{Findings, quoted};
+use crate::manifest::tree::{Table, Text};
+use crate::manifest::{Source, names};
+
+pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, app: &mut App, f: &mut Findings) {
+    let application = table.require("application", f, "add [application] with `name = \"…\"`");
+    let application = application.and_then(|value| value.table(f));
+    let base = application.and_then(|application| read_application(application, app, f));
+    let variables = surroundings(table.table("variables", f), source, app, f);
+    for (name, value) in table.table("component", f).map(Table::into_entries).unwrap_or_default() {
+        let Some(component) = value.table(f).filter(|_| names::check(name, "a component", f)) else {
+            continue;
+        };
+        let component = read_component(name.text, component, Version::Two, source, &variables, app, f);
+        app.components.push(component);
+    }
+    let mut routes = Routes::new(base, f);
+    let triggers = table.table("trigger", f).map(Table::into_entries).unwrap_or_default();
+    let mut kinds = trigger::Kinds::default();
+    for (kind, value) in triggers {
+        if kind.text != "http" {
+            report_trigger(kind, f);
+            continue;
+        }
+        for (index, one) in value.tables(f).into_iter().enumerate() {
+            let place = trigger::Place { source, variables: &variables, index };
+            trigger::read(one, &place, app, &mut routes, &mut kinds, f);
+        }
+    }
+    kinds.apply(app);
+    table.finish(f);
+    routes.finish(app, f);
+}
+
+/// Reads `[application]`; returns the base of all routes.
+fn read_application<'a>(mut table: Table<'a>, app: &mut App, f: &mut Findings) -> Option<Text<'a>> {
+    let name = table.require("name", f, "add `name = \"…\"`").and_then(|value| value.string(f));
+    app.name = name.map(|text| text.text.to_owned()).unwrap_or_default();
+    app.version = table.string("version", f).map(|text| text.text.to_owned()).unwrap_or_default();
+    ignore_description(&mut table, f);
+    // Which hosts the app was made for, and what other tools keep here.
+    table.get("targets");
+    table.get("tool");
+    let mut base = None;
+    for (kind, value) in table.table("trigger", f).map(Table::into_entries).unwrap_or_default() {
+        if kind.text == "http" {
+            base = value.table(f).and_then(|mut http| {
+                let base = http.string("base", f);
+                http.finish(f);
+                base
+            });
+        }
+    }
+    table.finish(f);
+    base
+}
+
+pub(super) fn report_trigger(kind: Text<'_>, f: &mut Findings) {
+    f.error_help(
+        kind.span,
+        format!("triggers of the type {} are not supported yet by this version", quoted(kind.text)),
+        "the type `http` is",
+    );
+}

