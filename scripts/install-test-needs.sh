@@ -24,6 +24,8 @@ need libclang-rt-dev-wasm32 wasm_builtins
 need npm command -v npm
 need python3-pip python3 -m pip --version
 need redis-server command -v redis-server
+need mariadb-server test -x /usr/sbin/mariadbd
+need postgresql test -d /usr/lib/postgresql
 need procps test -x /bin/kill
 
 if [[ ${#needed[@]} == 0 ]]; then

@@ -25,4 +25,13 @@ impl Explain {
             eprintln!("sampan: {line}");
         }
     }
+
+    /// What was said so far, in order of the text.
+    #[cfg(test)]
+    pub fn said(&self) -> Vec<String> {
+        let lines = self.0.as_ref().map(|said| said.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut lines: Vec<String> = lines.map(|said| said.iter().cloned().collect()).unwrap_or_default();
+        lines.sort();
+        lines
+    }
 }

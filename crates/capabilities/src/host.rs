@@ -1,11 +1,17 @@
 //! The store's data: one guest's capabilities, as the host calls see them.
 
+use crate::config::Config;
 use crate::explain::Explain;
 use crate::files::Files;
 use crate::http::Http;
+use crate::keyvalue::KeyValue;
 use crate::preview1::Preview1;
+use crate::redis::Redis;
+use crate::services::Services;
 use crate::sockets::Sockets;
+use crate::sql::Sql;
 use sampan_app::Program;
+use std::sync::Arc;
 use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
 
 /// Why the grants of a guest cannot be honoured on this machine.
@@ -27,6 +33,11 @@ pub struct Host {
     pub files: Files,
     pub sockets: Sockets,
     pub http: Http,
+    pub keyvalue: KeyValue,
+    pub redis: Redis,
+    pub config: Config,
+    /// Nothing, until `Prepared` puts in what is granted.
+    pub sql: Sql,
 }
 
 impl Host {
@@ -48,7 +59,13 @@ impl Host {
         let sockets = Sockets::new(&program.grants, &mut wasi, &explain)?;
         let http = Http::new(&program.grants.http, &explain);
         let preview1 = Preview1::new(wasi.build_p1(), &files);
-        Ok(Host { limiter, preview1, files, sockets, http })
+        // A program has no stores: those are an app's, and `Prepared` brings them.
+        let keyvalue = KeyValue::new(Arc::default(), &explain);
+        let services = Services::new(program.grants.services.clone(), &explain);
+        let redis = Redis::new(Arc::new(services), Arc::default());
+        let config = Config::new(program.grants.config.clone(), &explain);
+        let sql = Sql::default();
+        Ok(Host { limiter, preview1, files, sockets, http, keyvalue, redis, config, sql })
     }
 }
 

@@ -3,6 +3,7 @@
 //! A capability is a folder; `host/` inside it is the folder's only mention of Wasmtime. [`Host`] is the
 //! one list: a capability that is not a field there does not exist for guests.
 
+mod absent;
 mod backends;
 pub mod config;
 mod explain;
@@ -15,6 +16,7 @@ mod link_component;
 mod prepared;
 pub mod preview1;
 pub mod redis;
+pub mod services;
 pub mod snapshots;
 pub mod sockets;
 pub mod sql;
@@ -22,6 +24,6 @@ pub mod sql;
 pub use backends::Backends;
 pub use explain::Explain;
 pub use host::{GrantError, Host};
-pub use link::{UnknownImports, resolve_module_imports};
+pub use link::{LinkedModule, UnknownImports, resolve_module_imports};
 pub use link_component::link_component;
 pub use prepared::Prepared;

@@ -5,7 +5,7 @@
 //! more than its hooks can, single calls are replaced afterwards.
 
 use crate::link::UnknownImports;
-use crate::{Host, config, files, http, keyvalue, redis, snapshots, sockets, sql};
+use crate::{Host, absent, config, files, http, keyvalue, redis, snapshots, sockets, sql};
 use sampan_app::Protocol;
 use wasmtime::component::{Component, HasData, Linker, ResourceTable, types::ComponentItem};
 use wasmtime::{Engine, Result};
@@ -35,24 +35,25 @@ pub fn link_component(engine: &Engine, component: &Component) -> Result<Linker<H
         if only_types(engine, &import.ty) {
             continue;
         }
-        let Some((interface, track)) = interface_of(name, &import.ty) else {
+        let Some((interface, version, track)) = interface_of(name, &import.ty) else {
             if !define_other(&mut linker, name)? {
                 unknown.push(name.to_owned());
             }
             continue;
         };
         // Two patch versions of an interface are one definition.
-        if defined.contains(&(interface, track)) {
-            continue;
+        if !defined.contains(&(interface, track)) {
+            defined.push((interface, track));
+            let known = match track {
+                Track::Wasi02 => define_0_2(&mut linker, interface)?,
+                Track::Wasi03 => define_0_3(&mut linker, interface)?,
+            };
+            if !known {
+                unknown.push(name.to_owned());
+                continue;
+            }
         }
-        defined.push((interface, track));
-        let known = match track {
-            Track::Wasi02 => define_0_2(&mut linker, interface)?,
-            Track::Wasi03 => define_0_3(&mut linker, interface)?,
-        };
-        if !known {
-            unknown.push(name.to_owned());
-        }
+        snapshots::host::extend(&mut linker, interface, version)?;
     }
     if unknown.is_empty() { Ok(linker) } else { Err(UnknownImports(unknown).into()) }
 }
@@ -75,14 +76,15 @@ enum Track {
     Wasi03,
 }
 
-/// The name without its version, and the track; `None` for anything but a released interface.
-fn interface_of<'a>(name: &'a str, item: &ComponentItem) -> Option<(&'a str, Track)> {
+/// The name without its version, the version, and the track; `None` for anything but a released interface.
+fn interface_of<'a>(name: &'a str, item: &ComponentItem) -> Option<(&'a str, &'a str, Track)> {
     if !matches!(item, ComponentItem::ComponentInstance(_)) {
         return None;
     }
     let (interface, version) = name.split_once('@')?;
-    // A pre-release ("0.2.0-rc-2023-11-10") has other functions under the same names.
-    let patch = |prefix| version.strip_prefix(prefix).is_some_and(|patch: &str| patch.parse::<u32>().is_ok());
+    // A pre-release ("0.2.0-rc-2023-12-05") has other functions under the same names. The engine has given
+    // those that have not a number of 15 digits.
+    let patch = |prefix| version.strip_prefix(prefix).is_some_and(|patch: &str| patch.parse::<u64>().is_ok());
     let track = if patch("0.2.") {
         Track::Wasi02
     } else if patch("0.3.") {
@@ -90,7 +92,7 @@ fn interface_of<'a>(name: &'a str, item: &ComponentItem) -> Option<(&'a str, Tra
     } else {
         return None;
     };
-    Some((interface, track))
+    Some((interface, version, track))
 }
 
 /// What is no released interface of WASI: the capabilities' own interfaces, each under its exact version.
@@ -99,7 +101,9 @@ fn define_other(l: &mut Linker<Host>, name: &str) -> Result<bool> {
         || sql::host::define(l, name)?
         || redis::host::define(l, name)?
         || config::host::define(l, name)?
-        || snapshots::host::define(l, name)?)
+        || http::host::spin::define(l, name)?
+        || snapshots::host::define(l, name)?
+        || absent::host::define(l, name)?)
 }
 
 struct HasIo;

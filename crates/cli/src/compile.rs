@@ -48,7 +48,8 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
     let source = Source::File(args.file.clone());
     let progress = CompileProgress::new(&source.name());
     let observe = |step| progress.observe(step);
-    let loader = Loader { settings: &settings, cache: None, progress: &observe, trusted: &Vec::new };
+    let loader =
+        Loader { settings: &settings, cache: None, progress: &observe, trusted: &Vec::new, engines: None };
     let (shipping, output) = match args.output {
         Some(output) => (Shipping::Inside, output),
         None => (Shipping::Beside, beside(&args.file)),

@@ -1,6 +1,6 @@
 //! The error that ends a command: what happened, what to do next, and the exit code.
 
-use sampan_engine::LoadError;
+use sampan_engine::{LoadError, WrapError};
 use sampan_runtime::{Failure, exit_code};
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,11 +11,13 @@ pub struct Fail {
     pub details: Vec<String>,
     pub help: Option<String>,
     pub code: u8,
+    /// Text that stands for all of the above.
+    pub shown: Option<String>,
 }
 
 impl Fail {
     pub fn new(message: impl Into<String>) -> Self {
-        Fail { message: message.into(), details: Vec::new(), help: None, code: exit_code::ERROR }
+        Fail { message: message.into(), details: Vec::new(), help: None, code: exit_code::ERROR, shown: None }
     }
 
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -28,8 +30,16 @@ impl Fail {
         self
     }
 
-    /// Prints the error on standard error; returns the exit code.
-    pub fn print(self) -> ExitCode {
+    /// Findings that are rendered already, each with its place.
+    pub fn shown(text: String) -> Self {
+        Fail { shown: Some(text), ..Fail::new("") }
+    }
+
+    /// As it is printed.
+    pub fn text(&self) -> String {
+        if let Some(text) = &self.shown {
+            return text.clone();
+        }
         let mut text = format!("error: {}\n", self.message);
         for detail in &self.details {
             text.push_str(&format!("  {detail}\n"));
@@ -37,6 +47,12 @@ impl Fail {
         if let Some(help) = &self.help {
             text.push_str(&format!("help: {help}\n"));
         }
+        text
+    }
+
+    /// Prints the error on standard error; returns the exit code.
+    pub fn print(self) -> ExitCode {
+        let text = self.text();
         // Nobody is left to tell if the stream is closed.
         let _ = std::io::stderr().write_all(text.as_bytes());
         ExitCode::from(self.code)
@@ -50,6 +66,7 @@ impl From<Failure> for Fail {
             details: failure.backtrace,
             help: failure.help,
             code: exit_code::ERROR,
+            shown: None,
         }
     }
 }
@@ -69,8 +86,17 @@ impl From<LoadError> for Fail {
             LoadError::NotWasm { .. } => {
                 (exit_code::NOT_RUNNABLE, "name a .wasm or .wat file; `sampan inspect` tells more about it")
             }
+            LoadError::Wrap { error: WrapError::BeforeComponents(_), .. } => {
+                (exit_code::NOT_RUNNABLE, "build it again with Spin's SDK 2 or later; its spin.toml can stay")
+            }
+            LoadError::Wrap { .. } => {
+                (exit_code::NOT_RUNNABLE, "build it for wasm32-wasip2, or with a newer version of its SDK")
+            }
             LoadError::Compile { .. } => {
                 (exit_code::NOT_RUNNABLE, "`sampan inspect` tells more about the file")
+            }
+            LoadError::Wasi03IsOff(_) => {
+                (exit_code::NOT_RUNNABLE, "switch WASI 0.3 on, or build the program for WASI 0.2")
             }
             LoadError::Engine(_) => (exit_code::ERROR, "this is a limit of the machine or a fault of Sampan"),
         };

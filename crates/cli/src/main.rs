@@ -14,6 +14,7 @@ mod manifest;
 mod new;
 mod progress;
 mod run;
+mod up;
 mod watch;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -39,6 +40,7 @@ enum Verb {
     New(new::Args),
     Build(build::Args),
     Check(check::Args),
+    Up(up::Args),
     Compile(compile::Args),
     Inspect(inspect::Args),
     Cache(cache::Args),
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Verb::New(args) => new::run(args),
         Verb::Build(args) => build::run(args),
         Verb::Check(args) => check::run(args),
+        Verb::Up(args) => up::run(args),
         Verb::Compile(args) => compile::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Key(args) => key::run(args),

@@ -230,8 +230,13 @@ fn load(source: &Source, settings: &Settings, no_cache: bool) -> Result<Loaded, 
     let cache = if no_cache { None } else { Cache::of_user() };
     let progress = CompileProgress::new(&source.name());
     let observe = |step| progress.observe(step);
-    let loader =
-        Loader { settings, cache: cache.as_ref(), progress: &observe, trusted: &crate::key::trusted };
+    let loader = Loader {
+        settings,
+        cache: cache.as_ref(),
+        progress: &observe,
+        trusted: &crate::key::trusted,
+        engines: None,
+    };
     let loaded = loader.load(source)?;
     for notice in &loaded.ignored {
         eprintln!("warning: {notice}");

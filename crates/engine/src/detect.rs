@@ -20,6 +20,14 @@ const MAX_SHOWN_CHARS: usize = 200;
 /// More digits than any patch release will have.
 const MAX_PATCH_DIGITS: usize = 6;
 
+/// The versions of WASI that never became a release and are answered all the same, because guests with them
+/// are around: what Spin 2 ran, and SDKs of the year before 0.3.
+pub const SNAPSHOTS: &[(&str, Release)] = &[
+    ("0.2.0-rc-2023-10-18", Release::V0_2),
+    ("0.2.0-rc-2023-11-10", Release::V0_2),
+    ("0.3.0-rc-2026-03-15", Release::V0_3),
+];
+
 /// What a file is, and so how it is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -35,7 +43,7 @@ pub enum Kind {
     HttpWasm,
     Easegress,
     /// A module whose exports follow the component model's ABI and that was not wrapped into a component:
-    /// what Spin's SDKs 1 to 5 build. `export` is one of its functions.
+    /// what Spin's SDKs 1 to 5 build. It is wrapped when it is loaded. `export` is one of its functions.
     UnwrappedComponent {
         export: String,
     },
@@ -45,8 +53,8 @@ pub enum Kind {
     HttpComponent(World),
     /// A component that exports `wasi:http/handler` and imports it too: it stands before another one.
     HttpMiddleware(World),
-    /// A component that exports one of the interfaces above in a version that never became a release, or
-    /// Spin 1's `fermyon:spin/inbound-http`.
+    /// A component that exports one of the interfaces above in a version that is neither a release nor one
+    /// of [`SNAPSHOTS`], or Spin 1's `fermyon:spin/inbound-http`.
     PreReleaseComponent {
         export: String,
     },
@@ -355,10 +363,11 @@ impl Facts {
             Kind::Easegress
         } else if (self.http_handler || exports.handle_response) && exports.handle_request {
             Kind::HttpWasm
+        } else if let Some(export) = exports.unwrapped {
+            // Before `_start`: TinyGo gives it to every module.
+            Kind::UnwrappedComponent { export }
         } else if exports.start {
             Kind::Command(preview)
-        } else if let Some(export) = exports.unwrapped {
-            Kind::UnwrappedComponent { export }
         } else if exports.initialize {
             Kind::Reactor(preview)
         } else if self.start_section && (preview != Preview::None || !exports.beyond_memory) {
@@ -421,7 +430,7 @@ impl Exports {
             }
         } else if self.unwrapped.is_none()
             && (name.split_once('#').is_some_and(|(interface, _)| interface.contains(':'))
-                || name == "handle-http-request")
+                || matches!(name, "handle-http-request" | "handle-redis-message"))
         {
             self.unwrapped = Some(shown(name));
         }
@@ -466,8 +475,11 @@ fn split_version(name: &str) -> (&str, &str) {
     name.split_once('@').unwrap_or((name, ""))
 }
 
-/// `None` for versions with a suffix (snapshots before a release) and for generations that we do not know.
+/// `None` for versions with a suffix, but for the known snapshots, and for generations that we do not know.
 fn release(version: &str) -> Option<Release> {
+    if let Some((_, release)) = SNAPSHOTS.iter().find(|(snapshot, _)| *snapshot == version) {
+        return Some(*release);
+    }
     let (generation, patch) = match version.strip_prefix("0.2.") {
         Some(patch) => (Release::V0_2, patch),
         None => (Release::V0_3, version.strip_prefix("0.3.")?),

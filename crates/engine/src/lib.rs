@@ -10,10 +10,13 @@ pub mod keys;
 mod limits;
 mod load;
 mod native;
+pub mod server;
 mod settings;
 pub mod trap;
+mod wrap;
 
 pub use limits::{Limiter, MemoryExceeded, MemoryUse};
 pub use load::{Code, LoadError, Loaded, Loader, MAX_WASM_BYTES, Obtained, Progress, Shipping, Source};
 pub use native::{beside, host_target};
 pub use settings::{ENGINE_VERSION, Optimize, Profile, Settings};
+pub use wrap::WrapError;

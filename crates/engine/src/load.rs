@@ -8,7 +8,9 @@ use crate::artifact::{self, PublicKey};
 use crate::cache::{Cache, Entry, Facts, Form, Key};
 use crate::detect::{DetectError, Kind, detect};
 use crate::native;
+use crate::server::Engines;
 use crate::settings::{ENGINE_VERSION, Settings, cpu_key};
+use crate::wrap::{self, WrapError};
 use ring::signature::Ed25519KeyPair;
 use std::borrow::Cow;
 use std::fs::File;
@@ -85,10 +87,14 @@ pub enum LoadError {
     Text { name: String, message: String },
     #[error("{name} is not a WebAssembly program: {error}")]
     NotWasm { name: String, error: DetectError },
+    #[error("{name} is a module in the component ABI: {error}")]
+    Wrap { name: String, error: WrapError },
     #[error("{name} cannot be compiled: {message}")]
     Compile { name: String, message: String },
     #[error("the engine cannot be set up: {0}")]
     Engine(String),
+    #[error("{0} is of WASI 0.3, which is switched off")]
+    Wasi03IsOff(String),
 }
 
 /// Said while a source is loaded, so that a person can be told why it takes long.
@@ -115,24 +121,29 @@ pub struct Loader<'a> {
     pub progress: &'a dyn Fn(Progress),
     /// The keys whose native code is executed; asked only where wasm comes with some.
     pub trusted: &'a dyn Fn() -> Vec<PublicKey>,
+    /// A server's engines, whose settings these are. `None`: an engine for this code alone.
+    pub engines: Option<&'a Engines>,
 }
 
 impl Loader<'_> {
     /// Obtains the code of a source. Blocks; compiling uses all processors.
     pub fn load(&self, source: &Source) -> Result<Loaded, LoadError> {
         let begin = Instant::now();
-        let code_key = format!("{ENGINE_VERSION}-{}-{}", self.settings.code_key(), cpu_key());
 
         // 1. The same file as before: map its artifact without reading it.
         let mut file = match source {
             Source::File(path) => Some(open(path)?),
             Source::Bytes { .. } => None,
         };
-        if let (Some((_, metadata)), Some(cache)) = (&file, self.cache)
-            && let Some(entry) = cache.lookup_file(metadata, &code_key)
-            && let Some(loaded) = self.map(entry, begin)
-        {
-            return Ok(loaded);
+        if let (Some((_, metadata)), Some(cache)) = (&file, self.cache) {
+            // What it needs is not known before it is read, so the artifact is of one of these.
+            for concurrent in self.kinds_of_code() {
+                if let Some(entry) = cache.lookup_file(metadata, &self.code_key(*concurrent))
+                    && let Some(loaded) = self.map(entry, *concurrent, begin)
+                {
+                    return Ok(loaded);
+                }
+            }
         }
 
         // 2. The bytes, and the artifact of their digest.
@@ -142,15 +153,32 @@ impl Loader<'_> {
             (Source::File(_), None) => unreachable!("a file source was opened above"),
         };
         let digest = artifact::wasm_digest(&wasm);
-        let key = Key { digest: artifact::hex(&digest), code_key };
-        let found = self.cache.and_then(|cache| cache.lookup(&key)).and_then(|entry| self.map(entry, begin));
-        if let Some(mut loaded) = found {
-            loaded.not_kept = self.remember(&file, &key).err();
-            return Ok(loaded);
+        for concurrent in self.kinds_of_code() {
+            let key = Key { digest: artifact::hex(&digest), code_key: self.code_key(*concurrent) };
+            let entry = self.cache.and_then(|cache| cache.lookup(&key));
+            if let Some(mut loaded) = entry.and_then(|entry| self.map(entry, *concurrent, begin)) {
+                loaded.not_kept = self.remember(&file, &key).err();
+                return Ok(loaded);
+            }
         }
 
         // 3. Signed native code that came with the wasm, else compile; keep the result.
-        self.obtain(source, &wasm, &digest, &key, &file, begin)
+        self.obtain(source, &wasm, &digest, &file, begin)
+    }
+
+    /// Whether code may be for an engine with concurrency support, or for one without: a server has both, and
+    /// their code is not interchangeable. A program's engine depends on the form of its code alone.
+    fn kinds_of_code(&self) -> &'static [bool] {
+        match self.engines {
+            Some(Engines { concurrent: Some(_), .. }) => &[false, true],
+            _ => &[false],
+        }
+    }
+
+    /// What names artifacts besides the digest.
+    fn code_key(&self, concurrent: bool) -> String {
+        let mark = if concurrent && self.engines.is_some() { "-concurrent" } else { "" };
+        format!("{ENGINE_VERSION}-{}{mark}-{}", self.settings.code_key(), cpu_key())
     }
 
     fn obtain(
@@ -158,18 +186,18 @@ impl Loader<'_> {
         source: &Source,
         wasm: &[u8],
         digest: &artifact::Digest,
-        key: &Key,
         file: &Option<(File, std::fs::Metadata)>,
         begin: Instant,
     ) -> Result<Loaded, LoadError> {
         let name = source.name();
-        let (binary, facts) = to_binary(&name, wasm)?;
+        let (binary, facts, concurrent) = to_binary(&name, wasm)?;
+        let key = &Key { digest: artifact::hex(digest), code_key: self.code_key(concurrent) };
         let path = match source {
             Source::File(path) => Some(path.as_path()),
             Source::Bytes { .. } => None,
         };
         let shipped = native::find(wasm, digest, path, self.settings, self.trusted);
-        let engine = self.engine(facts.form, true)?;
+        let engine = self.engine(&name, facts.form, concurrent, true)?;
         let read_time = begin.elapsed();
         let code_begin = Instant::now();
         let (code, obtained) =
@@ -213,8 +241,8 @@ impl Loader<'_> {
             Source::File(path) => read(path, &mut open(path)?.0)?.into(),
             Source::Bytes { bytes, .. } => bytes.into(),
         };
-        let (binary, Facts { form, .. }) = to_binary(&name, &wasm)?;
-        let engine = self.engine(form, true)?;
+        let (binary, Facts { form, .. }, concurrent) = to_binary(&name, &wasm)?;
+        let engine = self.engine(&name, form, concurrent, true)?;
         (self.progress)(Progress::CompileBegins { bytes: binary.len() });
         let code = match form {
             Form::Module => engine.precompile_module(&binary),
@@ -242,7 +270,14 @@ impl Loader<'_> {
         shipped.map_err(|error| failed(error.to_string()))
     }
 
-    fn engine(&self, form: Form, compiler: bool) -> Result<Engine, LoadError> {
+    fn engine(&self, name: &str, form: Form, concurrent: bool, compiler: bool) -> Result<Engine, LoadError> {
+        if let Some(engines) = self.engines {
+            return match &engines.concurrent {
+                Some(engine) if concurrent => Ok(engine.clone()),
+                None if concurrent => Err(LoadError::Wasi03IsOff(name.to_owned())),
+                _ => Ok(engines.plain.clone()),
+            };
+        }
         // Components may be of WASI 0.3, which runs tasks concurrently; modules never need it.
         let config = self.settings.config(form == Form::Component);
         let config = config.map(|mut config| {
@@ -255,8 +290,8 @@ impl Loader<'_> {
     }
 
     /// Maps an artifact. One that Wasmtime refuses (another build, another processor) is as if absent.
-    fn map(&self, entry: Entry, begin: Instant) -> Option<Loaded> {
-        let engine = self.engine(entry.facts.form, false).ok()?;
+    fn map(&self, entry: Entry, concurrent: bool, begin: Instant) -> Option<Loaded> {
+        let engine = self.engine("", entry.facts.form, concurrent, false).ok()?;
         let read_time = begin.elapsed();
         let map_begin = Instant::now();
         let code = match entry.facts.form {
@@ -330,16 +365,32 @@ fn read(path: &Path, file: &mut File) -> Result<Vec<u8>, LoadError> {
     Ok(bytes)
 }
 
-/// Converts the text format, and says what the wasm is.
-fn to_binary<'a>(name: &str, bytes: &'a [u8]) -> Result<(Cow<'a, [u8]>, Facts), LoadError> {
+/// Converts the text format, wraps what is to be wrapped, and says what the wasm is, and whether it needs
+/// concurrency support.
+fn to_binary<'a>(name: &str, bytes: &'a [u8]) -> Result<(Cow<'a, [u8]>, Facts, bool), LoadError> {
     let wasm = match detect(bytes) {
         Err(DetectError::TextFormat) => wat::parse_bytes(bytes)
             .map_err(|error| LoadError::Text { name: name.to_owned(), message: error.to_string() })?,
         _ => bytes.into(),
     };
     let kind = detect(&wasm).map_err(|error| LoadError::NotWasm { name: name.to_owned(), error })?;
-    let form = if kind.is_component() { Form::Component } else { Form::Module };
-    Ok((wasm, Facts { form, starts: matches!(kind, Kind::StartOnly(_)) }))
+    let form = if kind.becomes_component() { Form::Component } else { Form::Module };
+    let wasm =
+        wrap::to_component(&kind, wasm).map_err(|error| LoadError::Wrap { name: name.to_owned(), error })?;
+    let concurrent = needs_concurrency(&kind);
+    Ok((wasm, Facts { form, starts: matches!(kind, Kind::StartOnly(_)) }, concurrent))
+}
+
+/// WASI 0.3, its release candidates included, runs several tasks in one instance.
+fn needs_concurrency(kind: &Kind) -> bool {
+    match kind {
+        Kind::CliComponent(world) | Kind::HttpComponent(world) | Kind::HttpMiddleware(world) => {
+            world.needs_0_3
+        }
+        Kind::Component { needs_0_3, .. } => *needs_0_3,
+        Kind::PreReleaseComponent { export } => export.contains("@0.3."),
+        _ => false,
+    }
 }
 
 /// Code that Wasmtime refuses (of another build, for processor features that are missing) is as if absent.

@@ -62,6 +62,7 @@ async fn run_inside(loaded: Loaded, program: &Program, options: Options) -> Outc
         Ok(host) => host,
         Err(error) => return failed(Failure { message: error.what, help: error.help, ..Failure::default() }),
     };
+    host.sockets.print_chosen_ports();
     let mut store = Store::new(&loaded.engine, host);
     store.limiter(|host| host.limiter.as_mut());
     if let Some(fuel) = program.limits.fuel

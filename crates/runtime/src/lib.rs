@@ -3,7 +3,9 @@
 pub mod command;
 mod invoke;
 mod outcome;
+pub mod serve;
 mod stdio;
+pub mod triggers;
 mod watchdog;
 
 pub use outcome::{Failure, Outcome, exit_code};

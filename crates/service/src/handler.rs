@@ -59,15 +59,6 @@ pub struct Matched {
     pub names: Vec<(String, String)>,
 }
 
-/// What the access log says about an answer: a response's extension, set by the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Served {
-    /// The route as written in the manifest.
-    pub route: std::sync::Arc<str>,
-    /// The component that answered, or `static`, `redirect`, `respond`, `gateway`.
-    pub to: std::sync::Arc<str>,
-}
-
 pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }

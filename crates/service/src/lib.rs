@@ -1,5 +1,29 @@
 //! What every listener shares: the seam to whoever answers, accepting, TLS, limits, drain.
 
+mod accept;
+mod admin;
+mod body;
+mod check;
+mod connection;
+mod exchange;
+mod framing;
 mod handler;
+mod id;
+mod limits;
+mod line;
+mod listener;
+mod notice;
+mod server;
+mod tls;
+mod wire;
+mod worker;
 
-pub use handler::{Answer, Body, BodyError, Depth, Handler, Matched, Peer, RequestId, Served, empty, full};
+pub use admin::{Admin, Ready, Reload};
+pub use body::BodyTimeout;
+pub use exchange::Served;
+pub use handler::{Answer, Body, BodyError, Depth, Handler, Matched, Peer, RequestId, empty, full};
+pub use limits::Limits;
+pub use listener::{BindError, Listen, Listener, TlsFiles};
+pub use notice::{Notice, Notices};
+pub use server::{Drained, Options, Server, serve};
+pub use tls::TlsError;

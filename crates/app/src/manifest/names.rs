@@ -21,3 +21,14 @@ pub(super) fn check(name: Text<'_>, what: &str, f: &mut Findings) -> bool {
     }
     valid
 }
+
+/// Whether this is a method or the name of a header: a token (RFC 9110, section 5.6.2).
+pub(super) fn is_token(text: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(token)
+}
+
+/// Whether this can be the value of a header as text.
+pub(super) fn is_header_value(text: &str) -> bool {
+    text.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b))
+}

@@ -3,7 +3,7 @@
 use super::findings::{Findings, Span, quoted};
 use super::tree::Text;
 use crate::{App, Route, Severity, Target};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 const PATH_BYTES_MAX: usize = 2048;
 const SEGMENTS_MAX: usize = 100;
@@ -58,23 +58,32 @@ fn normal(path: &str) -> Result<String, String> {
             names.push(name);
         } else if segment.is_empty() && !last {
             return Err("`//` matches nothing".to_owned());
-        } else if matches!(*segment, "." | ".." | "*") {
+        } else if *segment == "*" || is_dots(segment) {
             return Err(format!("`{segment}` matches nothing"));
+        } else if !is_encoded(segment) {
+            return Err("after `%` two hexadecimal digits follow".to_owned());
         }
     }
     Ok(path)
 }
 
+/// `.` or `..`, also encoded: requests with such segments are refused before routes are looked at.
+fn is_dots(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+}
+
+fn is_encoded(segment: &str) -> bool {
+    segment.split('%').skip(1).all(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits != b"00" && digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
 /// What a path matches, whatever its parameters are called: `/users/:id/` is `/users/:`.
-fn shape(path: &str) -> String {
+pub(super) fn shape(path: &str) -> String {
     let path = path.strip_suffix('/').unwrap_or(path);
     let segments = path.split('/').map(|segment| if segment.starts_with(':') { ":" } else { segment });
     segments.collect::<Vec<_>>().join("/")
-}
-
-/// Whether two paths match the same.
-pub(super) fn same_path(one: &str, other: &str) -> bool {
-    shape(one) == shape(other)
 }
 
 /// Two routes that match the same requests: which one answers would be chance.
@@ -124,18 +133,19 @@ pub(super) fn warn_unreached(app: &App, f: &mut Findings) {
     if f.has_errors() {
         return;
     }
-    for component in &app.components {
-        let by_route = app.routes.iter().any(|route| match &route.to {
-            Target::Component(name) => *name == component.name,
-            Target::Static(folder) => folder.or.as_ref() == Some(&component.name),
-            Target::Redirect { .. } | Target::Respond { .. } => false,
-        });
+    let by_route: HashSet<&str> = app
+        .routes
+        .iter()
+        .filter_map(|route| match &route.to {
+            Target::Component(name) => Some(name.as_str()),
+            Target::Static(folder) => folder.or.as_deref(),
+            Target::Redirect { .. } | Target::Respond { .. } => None,
+        })
+        .collect();
+    for component in app.components.iter().filter(|one| !by_route.contains(one.name.as_str())) {
         let host = format!("{}.spin.internal", component.name);
-        let by_grant = app
-            .components
-            .iter()
-            .any(|other| other.grants.http.iter().any(|origin| origin.host.matches_name(&host)));
-        if !by_route && !by_grant {
+        let mut origins = app.components.iter().flat_map(|other| &other.grants.http);
+        if !origins.any(|origin| origin.host.matches_name(&host)) {
             f.add(
                 Severity::Warning,
                 None,

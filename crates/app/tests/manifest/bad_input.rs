@@ -81,6 +81,12 @@ fn components() {
         ("kind = \"server\"\nport = 65536", "65536", "a whole number from 1 to 65535", ""),
         ("argv = \"x\"", "argv", "`argv` belongs to the kinds cgi, wagi and wcgi", ""),
         ("kind = \"cgi\"\ndocument_root = \"www\"", "\"www\"", "begins with `/`", "/docroot"),
+        (
+            "kind = \"cgi\"\ndocument_root = \"/www\"",
+            "\"/www\"",
+            "in no folder that the component is granted",
+            "FOLDER",
+        ),
         ("limits = { memory = \"5x\" }", "\"5x\"", "`5x` is not a size", "64MiB"),
         ("limits = { time = \"soon\" }", "\"soon\"", "`soon` is not a duration", ""),
         ("limits = { instances = 0 }", "0", "a whole number from 1 to", ""),
@@ -108,6 +114,13 @@ fn components() {
         ("grant = { files = [\"a:b\"] }", "\"a:b\"", "must be absolute", ""),
         ("grant = { ports = [\"x\"] }", "\"x\"", "is not a port mapping", ""),
         ("grant = { variables = [\"nope\"] }", "\"nope\"", "there is no variable `nope`", "required = true"),
+        (
+            "grant = { sql = [\"default\", \"default\"] }",
+            "\"default\"",
+            "a name that it has already",
+            "another name",
+        ),
+        ("grant = { files = [\"a:/x\", \"b:/x/\"] }", "\"b:/x/\"", "a name that it has already", ""),
         ("grant = { htp = [] }", "htp", "unknown key `htp` in `component.b.grant`", "`http`"),
         ("grant = { messaging = [\"x\"] }", "messaging", "is not supported yet", ""),
     ] {
@@ -159,6 +172,10 @@ fn routes() {
         ("path = \"/:a/:a\"\nto = \"api\"", "\"/:a/:a\"", "`:a` occurs twice", ""),
         ("path = \"/a?b\"\nto = \"api\"", "\"/a?b\"", "`?` is no part of a path", ""),
         ("path = \"/a//b\"\nto = \"api\"", "\"/a//b\"", "`//` matches nothing", ""),
+        ("path = \"/a/%2E./b\"\nto = \"api\"", "\"/a/%2E./b\"", "`%2E.` matches nothing", ""),
+        ("path = \"/a%zz\"\nto = \"api\"", "\"/a%zz\"", "two hexadecimal digits", ""),
+        ("path = \"/x\"\nto = \"static:p\"\nfallback = \"./a\"", "\"./a\"", "is a file in the folder", ""),
+        ("path = \"/x\"\nto = \"static:p\"\ncache_control = \"ä\"", "\"ä\"", "no header's value", ""),
         ("path = \"/a/../b\"\nto = \"api\"", "\"/a/../b\"", "`..` matches nothing", ""),
         (
             "path = \"/api/:id\"\nto = \"api\"",

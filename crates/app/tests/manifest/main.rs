@@ -1,6 +1,7 @@
 //! Manifests as users write them: what they mean, and what is said of those that are wrong.
 
 mod bad_input;
+mod docs;
 mod find;
 mod sampan;
 mod spin;

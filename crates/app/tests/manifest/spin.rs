@@ -254,13 +254,30 @@ fn the_last_of_two_routes_wins() {
     assert!(warnings[0].contains("this route answers nothing"), "{warnings:?}");
 }
 
+/// V2 with another text in one place.
+fn edit(from: &str, to: &str) -> String {
+    assert!(V2.contains(from), "{from}");
+    V2.replacen(from, to, 1)
+}
+
+/// A manifest, the text that is marked, and what the message and the help contain.
+type Case = (String, &'static str, &'static str, &'static str);
+
+#[track_caller]
+fn check_all(cases: &[Case]) {
+    for (text, marked, message, help) in cases {
+        let findings = crate::bad("spin.toml", text);
+        let found = findings.iter().find(|(_, said, _)| said.contains(message));
+        let Some((at, _, helped)) = found else { panic!("{message}: {findings:#?}") };
+        assert_eq!(at, marked, "{message}");
+        assert!(helped.contains(help), "{helped}");
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+    }
+}
+
 #[test]
-fn what_is_wrong() {
-    let edit = |from: &str, to: &str| {
-        assert!(V2.contains(from), "{from}");
-        V2.replacen(from, to, 1)
-    };
-    for (text, marked, message, help) in [
+fn what_is_wrong_with_the_outline() {
+    check_all(&[
         (edit("spin_manifest_version = 2", ""), "", "no `spin_manifest_version`", "= 2"),
         (edit("spin_manifest_version = 2", "spin_manifest_version = 3"), "3", "version of Spin's", "\"1\""),
         (
@@ -311,6 +328,12 @@ fn what_is_wrong() {
             "`dependencies` of a component are not supported yet",
             "wac plug",
         ),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_with_a_component() {
+    check_all(&[
         (
             edit("key_value_stores = [\"default\"]\nsqlite", "key_value_stores = [\"x\"]\nsqlite"),
             "\"x\"",
@@ -360,14 +383,7 @@ fn what_is_wrong() {
             "`command`",
         ),
         (edit("status_code = 418", "status_code = 99"), "99", "from 200 to 599", ""),
-    ] {
-        let findings = crate::bad("spin.toml", &text);
-        let found = findings.iter().find(|(_, said, _)| said.contains(message));
-        let Some((at, _, helped)) = found else { panic!("{message}: {findings:#?}") };
-        assert_eq!(at, marked, "{message}");
-        assert!(helped.contains(help), "{helped}");
-        assert_eq!(findings.len(), 1, "{findings:#?}");
-    }
+    ]);
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn server_name(target: &Target) -> Result<ServerName<'static>, Error> {
 
 /// Connects to the first address that answers: one after the other, each with a head start, families
 /// alternating (RFC 8305), so that a broken IPv6 route costs a quarter of a second and not the timeout.
-async fn race(addresses: Vec<IpAddr>, port: u16) -> Result<TcpStream, Error> {
+pub async fn race(addresses: Vec<IpAddr>, port: u16) -> Result<TcpStream, Error> {
     let mut waiting = interleave(addresses);
     let mut trying = FuturesUnordered::new();
     let mut failure = Error::Unroutable;
@@ -179,7 +179,7 @@ async fn start_http2(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'stati
 
 /// TLS with the roots that this machine trusts (or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`). Reading
 /// them takes milliseconds and megabytes, so it happens once a process, and only when TLS is used.
-async fn system_tls() -> Result<Arc<ClientConfig>, Error> {
+pub async fn system_tls() -> Result<Arc<ClientConfig>, Error> {
     static SHARED: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
     let load = || async {
         let loaded = tokio::task::spawn_blocking(load_system_roots).await;

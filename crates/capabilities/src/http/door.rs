@@ -2,6 +2,7 @@
 
 use super::body::ResponseBody;
 use super::connect::Connector;
+use super::local::{self, Local};
 use super::policy::{Policy, Target};
 use super::pool::{Lease, Pool, Sent};
 use super::{Body, Error, MAX_RESPONSE_HEAD_BYTES, Timeouts};
@@ -31,6 +32,7 @@ pub struct Door {
     connector: Connector,
     pool: Arc<Pool>,
     places: Arc<Semaphore>,
+    local: Option<Arc<Local>>,
 }
 
 impl Door {
@@ -45,7 +47,13 @@ impl Door {
             connector: Connector::new(tls),
             pool: Arc::default(),
             places: Arc::new(Semaphore::new(MAX_UNDER_WAY)),
+            local: None,
         }
+    }
+
+    /// A door that leads to handlers of this process too.
+    pub fn with_local(self, local: Arc<Local>) -> Self {
+        Door { local: Some(local), ..self }
     }
 
     /// Sends one request, whose URI is absolute, and returns when the response's headers have come. Follows
@@ -60,7 +68,16 @@ impl Door {
         let deadline = Instant::now() + timeouts.connect.min(MAX_TIMEOUT);
         let place = self.place(deadline).await?;
 
-        // 3. Over the network, on a connection of this door.
+        // 3. To a handler of this process; names that are for these alone are not looked up elsewhere.
+        if let Some(handler) = self.local.as_ref().and_then(|local| local.find(&target)) {
+            let (first_byte, between) = (timeouts.first_byte.min(MAX_TIMEOUT), timeouts.between_bytes);
+            return local::send(handler, request, first_byte, between.min(MAX_TIMEOUT), place).await;
+        }
+        if self.local.is_some() && local::is_internal(&target) {
+            return Err(Error::Unavailable(format!("no component answers at {target}")));
+        }
+
+        // 4. Over the network, on a connection of this door.
         self.exchange(&target, request, timeouts, deadline, place).await
     }
 

@@ -5,11 +5,12 @@
 //! before anything else happens, connections are kept per guest, and no interface has another way out.
 
 mod body;
-mod connect;
+pub(crate) mod connect;
 mod door;
 mod error;
 pub mod host;
-mod policy;
+mod local;
+pub(crate) mod policy;
 mod pool;
 mod redirect;
 
@@ -18,11 +19,14 @@ mod tests;
 
 pub use door::Door;
 pub use error::Error;
+pub use local::Local;
+pub(crate) use policy::Space;
 
 use crate::Explain;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use sampan_app::Origin;
+use sampan_service::Depth;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +58,8 @@ impl Default for Timeouts {
 pub struct Http {
     pub(crate) door: Arc<Door>,
     pub(crate) guest: host::GuestState,
+    /// To be put into the extensions of every request that goes to the door.
+    pub(crate) depth: Depth,
 }
 
 impl Http {
@@ -64,6 +70,12 @@ impl Http {
 
     /// A guest behind an existing door. Guests that share a door share its grants and its connections.
     pub fn behind(door: Arc<Door>) -> Self {
-        Http { guest: host::GuestState::new(&door), door }
+        Http { guest: host::GuestState::new(&door), door, depth: Depth::default() }
+    }
+
+    /// Says how deep in calls between components the request is that the guest serves now.
+    pub fn set_depth(&mut self, depth: Depth) {
+        self.depth = depth;
+        self.guest.hooks.depth = depth;
     }
 }

@@ -5,10 +5,11 @@ use super::memory::{self, Scratch, guest};
 use super::wire::{self, Filestat, Generation};
 use super::{Descriptor, Errno, Preview1, mounted};
 use crate::Host;
+use crate::link::Definer;
 use crate::sockets::ReceiveFlags;
 use crate::sockets::host::preview1 as sockets;
 use sampan_app::Protocol;
-use wasmtime::{Caller, Func, Result, Store};
+use wasmtime::{Caller, Func, Result};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as wasi;
 use wiggle::GuestMemory;
@@ -20,8 +21,8 @@ const RANDOM_CHUNK: u32 = 64 << 10;
 
 /// A call that waits: its parameters are all `i32`.
 macro_rules! waiting {
-    ($store:ident, $call:ident($($arg:ident: $type:ty),*)) => {
-        Func::wrap_async($store, |mut caller: Caller<'_, Host>, ($($arg,)*): ($($type,)*)| {
+    ($to:ident, $call:ident($($arg:ident: $type:ty),*)) => {
+        $to.wrap_async(|mut caller: Caller<'_, Host>, ($($arg,)*): ($($type,)*)| {
             Box::new(async move {
                 let (memory, host) = guest(&mut caller)?;
                 $call(memory, host, $($arg),*).await
@@ -30,13 +31,13 @@ macro_rules! waiting {
     };
 }
 
-pub fn function(store: &mut Store<Host>, name: &str) -> Option<Func> {
+pub fn function(to: &mut Definer<'_>, name: &str) -> Option<Func> {
     Some(match name {
-        "fd_close" => waiting!(store, fd_close(fd: u32)),
-        "fd_fdstat_get" => waiting!(store, fd_fdstat_get(fd: u32, out: u32)),
-        "fd_fdstat_set_flags" => waiting!(store, fd_fdstat_set_flags(fd: u32, flags: u32)),
-        "fd_filestat_get" => waiting!(store, fd_filestat_get(fd: u32, out: u32)),
-        "fd_prestat_get" => Func::wrap(store, |mut caller: Caller<'_, Host>, fd: u32, out: i32| {
+        "fd_close" => waiting!(to, fd_close(fd: u32)),
+        "fd_fdstat_get" => waiting!(to, fd_fdstat_get(fd: u32, out: u32)),
+        "fd_fdstat_set_flags" => waiting!(to, fd_fdstat_set_flags(fd: u32, flags: u32)),
+        "fd_filestat_get" => waiting!(to, fd_filestat_get(fd: u32, out: u32)),
+        "fd_prestat_get" => to.wrap(|mut caller: Caller<'_, Host>, fd: u32, out: i32| {
             let (memory, host) = guest(&mut caller)?;
             host.files.explain_nothing_mounted();
             // BADF ends the search of C libraries for preopened folders.
@@ -48,14 +49,14 @@ pub fn function(store: &mut Store<Host>, name: &str) -> Option<Func> {
                 Err(errno) => Ok(Errno::code(Err(errno))),
             }
         }),
-        "fd_read" => waiting!(store, fd_read(fd: u32, iovecs: u32, count: u32, out: u32)),
-        "fd_renumber" => waiting!(store, fd_renumber(from: u32, to: u32)),
-        "fd_write" => waiting!(store, fd_write(fd: u32, iovecs: u32, count: u32, out: u32)),
-        "path_open" => path_open_function(store),
-        "poll_oneoff" => waiting!(store, poll_oneoff(subscriptions: u32, events: u32, count: u32, out: u32)),
+        "fd_read" => waiting!(to, fd_read(fd: u32, iovecs: u32, count: u32, out: u32)),
+        "fd_renumber" => waiting!(to, fd_renumber(from: u32, to: u32)),
+        "fd_write" => waiting!(to, fd_write(fd: u32, iovecs: u32, count: u32, out: u32)),
+        "path_open" => path_open_function(to),
+        "poll_oneoff" => waiting!(to, poll_oneoff(subscriptions: u32, events: u32, count: u32, out: u32)),
         // Exit codes are a byte, as on any system; -1 is 255.
-        "proc_exit" => Func::wrap(store, |code: i32| -> Result<()> { Err(I32Exit(code & 0xff).into()) }),
-        "random_get" => Func::wrap(store, |mut caller: Caller<'_, Host>, buffer: u32, len: u32| {
+        "proc_exit" => to.wrap(|code: i32| -> Result<()> { Err(I32Exit(code & 0xff).into()) }),
+        "random_get" => to.wrap(|mut caller: Caller<'_, Host>, buffer: u32, len: u32| {
             let (memory, host) = guest(&mut caller)?;
             random_get(memory, host, buffer, len)
         }),
@@ -234,10 +235,9 @@ fn filetype(protocol: Protocol) -> u8 {
     }
 }
 
-fn path_open_function(store: &mut Store<Host>) -> Func {
+fn path_open_function(to: &mut Definer<'_>) -> Func {
     type Params = (u32, i32, i32, i32, i32, i64, i64, i32, u32);
-    Func::wrap_async(
-        store,
+    to.wrap_async(
         |mut caller: Caller<'_, Host>,
          (fd, lookup, path, len, open, base, inheriting, flags, out): Params| {
             Box::new(async move {

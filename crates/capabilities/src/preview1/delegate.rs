@@ -4,7 +4,8 @@ use super::memory::guest;
 use super::{Errno, Preview1};
 use crate::Host;
 use crate::files::Files;
-use wasmtime::{Caller, Func, Result, Store};
+use crate::link::Definer;
+use wasmtime::{Caller, Func, Result};
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as wasi;
 use wiggle::GuestMemory;
 
@@ -46,19 +47,15 @@ macro_rules! delegated {
         sync { $($sync:ident($($p:ident: $type:ident),*) $answer:ident;)* }
         async { $($async:ident($($q:ident: $async_type:ident),*) $async_answer:ident;)* }
     ) => {
-        pub fn function(store: &mut Store<Host>, name: &str) -> Option<Func> {
+        pub fn function(to: &mut Definer<'_>, name: &str) -> Option<Func> {
             Some(match name {
-                $(stringify!($sync) => Func::wrap(
-                    store,
-                    |mut caller: Caller<'_, Host>, $($p: wasm_type!($type)),*| -> Result<i32> {
+                $(stringify!($sync) => to.wrap(|mut caller: Caller<'_, Host>, $($p: wasm_type!($type)),*| -> Result<i32> {
                         let (memory, Host { preview1, .. }) = guest(&mut caller)?;
                         $(let $p = translated!(preview1, $p, $answer, $type);)*
                         wasi::$sync(&mut preview1.wasi, &mut GuestMemory::Unshared(memory), $($p),*)
                     },
                 ),)*
-                $(stringify!($async) => Func::wrap_async(
-                    store,
-                    |mut caller: Caller<'_, Host>, ($($q,)*): ($(wasm_type!($async_type),)*)| {
+                $(stringify!($async) => to.wrap_async(|mut caller: Caller<'_, Host>, ($($q,)*): ($(wasm_type!($async_type),)*)| {
                         Box::new(async move {
                             let (memory, Host { preview1, files, .. }) = guest(&mut caller)?;
                             $(let $q = translated!(preview1, $q, $async_answer, $async_type);)*

@@ -11,14 +11,14 @@ mod poll;
 mod preview0;
 mod wire;
 
-use crate::Host;
 use crate::files::Files;
+use crate::link::Definer;
 use crate::sockets::{Poller, Socket, Waiter};
 use descriptors::{Descriptor, Descriptors};
 pub use errno::Errno;
 pub(crate) use poll::poll_epoll;
 use poll::poll_oneoff;
-use wasmtime::{Func, FuncType, Store};
+use wasmtime::{Func, FuncType};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wire::Generation;
 
@@ -75,18 +75,18 @@ impl Preview1 {
 }
 
 /// The host function for an import of preview 1 or 0, if there is one of that name and type.
-pub(crate) fn function(store: &mut Store<Host>, module: &str, name: &str, ty: &FuncType) -> Option<Func> {
+pub(crate) fn function(to: &mut Definer<'_>, module: &str, name: &str, ty: &FuncType) -> Option<Func> {
     let func = match module {
-        PREVIEW1 => mounted::function(store, Generation::Preview1, name)
-            .or_else(|| calls::function(store, name))
-            .or_else(|| delegate::function(store, name))
-            .or_else(|| crate::sockets::host::preview1::function(store, name, ty.params().len())),
-        PREVIEW0 => mounted::function(store, Generation::Preview0, name)
-            .or_else(|| preview0::function(store, name))
-            .or_else(|| calls::function(store, name))
-            .or_else(|| delegate::function(store, name))
-            .or_else(|| crate::sockets::host::preview1::standard(store, name)),
+        PREVIEW1 => mounted::function(to, Generation::Preview1, name)
+            .or_else(|| calls::function(to, name))
+            .or_else(|| delegate::function(to, name))
+            .or_else(|| crate::sockets::host::preview1::function(to, name, ty.params().len())),
+        PREVIEW0 => mounted::function(to, Generation::Preview0, name)
+            .or_else(|| preview0::function(to, name))
+            .or_else(|| calls::function(to, name))
+            .or_else(|| delegate::function(to, name))
+            .or_else(|| crate::sockets::host::preview1::standard(to, name)),
         _ => None,
     }?;
-    func.ty(&*store).matches(ty).then_some(func)
+    func.ty(&*to.store).matches(ty).then_some(func)
 }

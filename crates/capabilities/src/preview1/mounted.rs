@@ -8,7 +8,8 @@ use super::preview0::path_filestat_get;
 use super::wire::Generation;
 use super::{Descriptor, Errno};
 use crate::Host;
-use wasmtime::{Caller, Func, Result, Store};
+use crate::link::Definer;
+use wasmtime::{Caller, Func, Result};
 use wasmtime_wasi::p1::types::{Fd, Filetype};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as wasi, WasiSnapshotPreview1};
 use wiggle::GuestMemory;
@@ -82,13 +83,12 @@ pub async fn open(
 }
 
 /// Calls that are asked for a path and have to look at it first.
-pub fn function(store: &mut Store<Host>, generation: Generation, name: &str) -> Option<Func> {
-    if !store.data().files.has_mounted_files() {
+pub fn function(to: &mut Definer<'_>, generation: Generation, name: &str) -> Option<Func> {
+    if !to.store.data().files.has_mounted_files() {
         return None;
     }
     Some(match name {
-        "path_filestat_get" => Func::wrap_async(
-            store,
+        "path_filestat_get" => to.wrap_async(
             move |mut caller: Caller<'_, Host>, (fd, flags, path, len, out): (u32, i32, u32, u32, u32)| {
                 Box::new(async move {
                     let (memory, host) = guest(&mut caller)?;
@@ -96,21 +96,20 @@ pub fn function(store: &mut Store<Host>, generation: Generation, name: &str) -> 
                 })
             },
         ),
-        "path_filestat_set_times" => set_times(store),
-        "path_create_directory" => change(store, Change::CreateDirectory),
-        "path_remove_directory" => change(store, Change::RemoveDirectory),
-        "path_unlink_file" => change(store, Change::UnlinkFile),
-        "path_symlink" => symlink(store),
-        "path_rename" => rename(store),
-        "path_link" => link(store),
+        "path_filestat_set_times" => set_times(to),
+        "path_create_directory" => change(to, Change::CreateDirectory),
+        "path_remove_directory" => change(to, Change::RemoveDirectory),
+        "path_unlink_file" => change(to, Change::UnlinkFile),
+        "path_symlink" => symlink(to),
+        "path_rename" => rename(to),
+        "path_link" => link(to),
         _ => return None,
     })
 }
 
-fn set_times(store: &mut Store<Host>) -> Func {
+fn set_times(to: &mut Definer<'_>) -> Func {
     type Params = (u32, i32, u32, u32, i64, i64, i32);
-    Func::wrap_async(
-        store,
+    to.wrap_async(
         |mut caller: Caller<'_, Host>, (fd, flags, path, len, accessed, modified, which): Params| {
             Box::new(async move {
                 let (memory, host) = guest(&mut caller)?;
@@ -145,8 +144,8 @@ enum Change {
     UnlinkFile,
 }
 
-fn change(store: &mut Store<Host>, change: Change) -> Func {
-    Func::wrap_async(store, move |mut caller: Caller<'_, Host>, (fd, path, len): (u32, u32, u32)| {
+fn change(to: &mut Definer<'_>, change: Change) -> Func {
+    to.wrap_async(move |mut caller: Caller<'_, Host>, (fd, path, len): (u32, u32, u32)| {
         Box::new(async move {
             let (memory, host) = guest(&mut caller)?;
             let fd = match unmounted(memory, host, fd, path, len) {
@@ -165,9 +164,9 @@ fn change(store: &mut Store<Host>, change: Change) -> Func {
     })
 }
 
-fn symlink(store: &mut Store<Host>) -> Func {
+fn symlink(to: &mut Definer<'_>) -> Func {
     type Params = (i32, i32, u32, u32, u32);
-    Func::wrap_async(store, |mut caller: Caller<'_, Host>, (target, target_len, fd, path, len): Params| {
+    to.wrap_async(|mut caller: Caller<'_, Host>, (target, target_len, fd, path, len): Params| {
         Box::new(async move {
             let (memory, host) = guest(&mut caller)?;
             let fd = match unmounted(memory, host, fd, path, len) {
@@ -181,33 +180,28 @@ fn symlink(store: &mut Store<Host>) -> Func {
     })
 }
 
-fn rename(store: &mut Store<Host>) -> Func {
+fn rename(to: &mut Definer<'_>) -> Func {
     type Params = (u32, u32, u32, u32, u32, u32);
-    Func::wrap_async(
-        store,
-        |mut caller: Caller<'_, Host>, (fd, path, len, new_fd, new_path, new_len): Params| {
-            Box::new(async move {
-                let (memory, host) = guest(&mut caller)?;
-                let fds = unmounted(memory, host, fd, path, len)
-                    .and_then(|fd| Ok((fd, unmounted(memory, host, new_fd, new_path, new_len)?)));
-                let (fd, new_fd) = match fds {
-                    Ok(fds) => fds,
-                    Err(errno) => return Ok(Errno::code(Err(errno))),
-                };
-                let wasi = &mut host.preview1.wasi;
-                let memory = &mut GuestMemory::Unshared(memory);
-                let (path, len, new_path, new_len) =
-                    (path as i32, len as i32, new_path as i32, new_len as i32);
-                wasi::path_rename(wasi, memory, fd, path, len, new_fd, new_path, new_len).await
-            })
-        },
-    )
+    to.wrap_async(|mut caller: Caller<'_, Host>, (fd, path, len, new_fd, new_path, new_len): Params| {
+        Box::new(async move {
+            let (memory, host) = guest(&mut caller)?;
+            let fds = unmounted(memory, host, fd, path, len)
+                .and_then(|fd| Ok((fd, unmounted(memory, host, new_fd, new_path, new_len)?)));
+            let (fd, new_fd) = match fds {
+                Ok(fds) => fds,
+                Err(errno) => return Ok(Errno::code(Err(errno))),
+            };
+            let wasi = &mut host.preview1.wasi;
+            let memory = &mut GuestMemory::Unshared(memory);
+            let (path, len, new_path, new_len) = (path as i32, len as i32, new_path as i32, new_len as i32);
+            wasi::path_rename(wasi, memory, fd, path, len, new_fd, new_path, new_len).await
+        })
+    })
 }
 
-fn link(store: &mut Store<Host>) -> Func {
+fn link(to: &mut Definer<'_>) -> Func {
     type Params = (u32, i32, u32, u32, u32, u32, u32);
-    Func::wrap_async(
-        store,
+    to.wrap_async(
         |mut caller: Caller<'_, Host>, (fd, flags, path, len, new_fd, new_path, new_len): Params| {
             Box::new(async move {
                 let (memory, host) = guest(&mut caller)?;

@@ -7,24 +7,22 @@ use super::poll::Call;
 use super::wire::{Filestat, Generation};
 use super::{Descriptor, Errno};
 use crate::Host;
+use crate::link::Definer;
 use crate::sockets::Trigger;
-use wasmtime::{Caller, Func, Result, Store};
+use wasmtime::{Caller, Func, Result};
 use wasmtime_wasi::p1::types::{self, Fd, Lookupflags};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as wasi, WasiSnapshotPreview1};
 use wiggle::{GuestMemory, GuestPtr};
 
-pub fn function(store: &mut Store<Host>, name: &str) -> Option<Func> {
+pub fn function(to: &mut Definer<'_>, name: &str) -> Option<Func> {
     Some(match name {
-        "fd_filestat_get" => {
-            Func::wrap_async(store, |mut caller: Caller<'_, Host>, (fd, out): (u32, u32)| {
-                Box::new(async move {
-                    let (memory, host) = guest(&mut caller)?;
-                    fd_filestat_get(memory, host, fd, out).await
-                })
+        "fd_filestat_get" => to.wrap_async(|mut caller: Caller<'_, Host>, (fd, out): (u32, u32)| {
+            Box::new(async move {
+                let (memory, host) = guest(&mut caller)?;
+                fd_filestat_get(memory, host, fd, out).await
             })
-        }
-        "path_filestat_get" => Func::wrap_async(
-            store,
+        }),
+        "path_filestat_get" => to.wrap_async(
             |mut caller: Caller<'_, Host>, (fd, flags, path, len, out): (u32, i32, u32, u32, u32)| {
                 Box::new(async move {
                     let (memory, host) = guest(&mut caller)?;
@@ -32,9 +30,8 @@ pub fn function(store: &mut Store<Host>, name: &str) -> Option<Func> {
                 })
             },
         ),
-        "fd_seek" => Func::wrap_async(
-            store,
-            |mut caller: Caller<'_, Host>, (fd, offset, whence, out): (u32, i64, i32, i32)| {
+        "fd_seek" => {
+            to.wrap_async(|mut caller: Caller<'_, Host>, (fd, offset, whence, out): (u32, i64, i32, i32)| {
                 Box::new(async move {
                     let (memory, Host { preview1, .. }) = guest(&mut caller)?;
                     let inner = match preview1.wasi_descriptor(fd, Errno::SPIPE) {
@@ -51,10 +48,9 @@ pub fn function(store: &mut Store<Host>, name: &str) -> Option<Func> {
                     let memory = &mut GuestMemory::Unshared(memory);
                     wasi::fd_seek(&mut preview1.wasi, memory, inner, offset, whence, out).await
                 })
-            },
-        ),
-        "poll_oneoff" => Func::wrap_async(
-            store,
+            })
+        }
+        "poll_oneoff" => to.wrap_async(
             |mut caller: Caller<'_, Host>, (subscriptions, events, count, out): (u32, u32, u32, u32)| {
                 Box::new(async move {
                     let (memory, host) = guest(&mut caller)?;

@@ -19,7 +19,7 @@ pub(crate) use socket::Socket;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 pub(crate) use transfer::{ReceiveFlags, Received};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::sockets::SocketAddrUse;
@@ -47,6 +47,8 @@ struct Policy {
     resolved: Mutex<Bounded<IpAddr, BTreeSet<(Rules, usize)>>>,
     peers: Mutex<Bounded<SocketAddr, ()>>,
     lookups: Semaphore,
+    /// The guest's ports on which it has begun to listen.
+    listening: watch::Sender<Vec<u16>>,
     explain: Explain,
 }
 
@@ -77,6 +79,7 @@ impl Default for Policy {
             resolved: Mutex::new(Bounded::new(MAX_RESOLVED)),
             peers: Mutex::new(Bounded::new(MAX_PEERS)),
             lookups: Semaphore::new(MAX_LOOKUPS),
+            listening: watch::Sender::default(),
             explain: Explain::default(),
         }
     }
@@ -84,7 +87,7 @@ impl Default for Policy {
 
 impl Sockets {
     /// Takes the grants, and reserves the host ports of `-p` so that a port in use is said before the
-    /// guest starts. A port that the system chose is printed on standard error.
+    /// guest starts.
     ///
     /// The hooks of wasmtime-wasi get the same answers as everybody else, so that an interface that
     /// forgot to ask reaches nothing more.
@@ -96,9 +99,6 @@ impl Sockets {
             explain: explain.clone(),
             ..Policy::default()
         };
-        for (protocol, guest_port, host) in policy.ports.chosen_by_system() {
-            eprintln!("sampan: guest port {guest_port}/{} is at {host}", protocol_name(protocol));
-        }
         let sockets = Sockets { policy: Arc::new(policy) };
         wasi.allow_tcp(sockets.any(Protocol::Tcp)).allow_udp(sockets.any(Protocol::Udp));
         let hook = sockets.clone();
@@ -112,6 +112,32 @@ impl Sockets {
     /// Where the ports of `-p` are: protocol, the guest's port, the host's address.
     pub fn mapped_ports(&self) -> Vec<(Protocol, u16, SocketAddr)> {
         self.policy.ports.all().collect()
+    }
+
+    /// Tells on standard error where the ports are for which the user named no host port.
+    pub fn print_chosen_ports(&self) {
+        for (protocol, guest_port, host) in self.policy.ports.chosen_by_system() {
+            eprintln!("sampan: guest port {guest_port}/{} is at {host}", protocol_name(protocol));
+        }
+    }
+
+    /// The guest's ports on which it has begun to listen, now and as it goes on. For a component this is said
+    /// just before its socket listens: a client may still be refused for a moment.
+    pub fn listening(&self) -> watch::Receiver<Vec<u16>> {
+        self.policy.listening.subscribe()
+    }
+
+    /// The guest listens on a socket that is bound to the host address `bound`.
+    fn listens(&self, bound: SocketAddr) {
+        if let Some(port) = self.policy.ports.by_host(Protocol::Tcp, bound) {
+            self.policy.listening.send_if_modified(|ports| {
+                let new = !ports.contains(&port);
+                if new {
+                    ports.push(port);
+                }
+                new
+            });
+        }
     }
 
     /// Whether anything at all is granted for the protocol.
@@ -301,7 +327,13 @@ impl Sockets {
         match reason {
             SocketAddrUse::TcpBind => bind(Protocol::Tcp),
             SocketAddrUse::UdpBind => bind(Protocol::Udp),
-            SocketAddrUse::TcpListen => self.may_listen(address),
+            SocketAddrUse::TcpListen => {
+                let allowed = self.may_listen(address);
+                if allowed {
+                    self.listens(address);
+                }
+                allowed
+            }
             // A connection arrives only where listening was allowed.
             SocketAddrUse::TcpAccept => true,
             SocketAddrUse::TcpConnect => self.may_connect(Protocol::Tcp, address),

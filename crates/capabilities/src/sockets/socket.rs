@@ -108,6 +108,7 @@ impl Socket {
         }
         os.listen(backlog.clamp(MIN_BACKLOG, MAX_BACKLOG) as i32)?;
         self.listening = true;
+        policy.listens(bound);
         Ok(())
     }
 

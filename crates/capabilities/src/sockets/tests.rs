@@ -132,6 +132,19 @@ fn a_guest_port_is_mapped() {
 }
 
 #[test]
+fn it_is_said_when_a_guest_listens() {
+    let rules = sockets(&[], &[], &["127.0.0.1:0:80", "127.0.0.1:0:81"]);
+    let mut listening = rules.listening();
+    rules.listens(address("127.0.0.1:1"));
+    assert!(!listening.has_changed().unwrap(), "no port of the guest");
+    rules.listens(rules.mapped_ports()[1].2);
+    assert_eq!(*listening.borrow_and_update(), [81]);
+    // A guest that closes its socket and listens again.
+    rules.listens(rules.mapped_ports()[1].2);
+    assert!(!listening.has_changed().unwrap());
+}
+
+#[test]
 fn an_unspecified_mapping_serves_both_families() {
     let rules = sockets(&[], &[], &["0:80"]);
     let port = only_port(&rules).port();

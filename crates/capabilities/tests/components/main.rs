@@ -6,3 +6,4 @@ mod linking;
 mod mounted_files;
 mod run;
 mod sockets;
+mod stores;

@@ -27,7 +27,7 @@ pub fn engine() -> &'static Engine {
     ENGINE.get_or_init(Engine::default)
 }
 
-fn component(guest: &str) -> Component {
+pub fn component(guest: &str) -> Component {
     static COMPONENTS: OnceLock<Mutex<HashMap<String, Component>>> = OnceLock::new();
     let mut components = COMPONENTS.get_or_init(Mutex::default).lock().expect("no test panics in here");
     let compile = || {
@@ -114,7 +114,11 @@ async fn run_async(
     program: &Program,
     stdout: impl StdoutStream + 'static,
 ) -> Result<i32> {
-    let host = host(program, stdout)?;
+    run_host(component, host(program, stdout)?).await
+}
+
+/// Runs a command that may touch what `host` holds.
+pub async fn run_host(component: &Component, host: Host) -> Result<i32> {
     let mut store = Store::new(engine(), host);
     let linker = link_component(engine(), component)?;
     let run = component.component_type();

@@ -72,6 +72,16 @@ pub fn check(component: &Component, place: &Place<'_>, looked: &mut Looked) -> V
     }
     for grant in report.grants.iter().filter(|grant| lacks(&component.grants, grant.needs)) {
         let imports = grant.imports.join(", ");
+        if grant.needs == Need::Mqtt {
+            let message =
+                format!("the component `{name}` {} ({imports}), which this version does not", grant.reason);
+            add(
+                Severity::Warning,
+                message,
+                "a call returns the error that the interface has for it".to_owned(),
+            );
+            continue;
+        }
         let message = format!("the component `{name}` {} ({imports}), and no grant allows it", grant.reason);
         let help =
             format!("add {}, unless the component never does it", example(grant.needs, place.outline.spin));
@@ -198,7 +208,8 @@ fn lacks(grants: &Grants, need: Need) -> bool {
         Need::Postgres => !service("postgres"),
         Need::Mysql => !service("mysql"),
         Need::Redis => !service("redis"),
-        Need::Mqtt => !service("mqtt"),
+        // Nothing stands behind it yet.
+        Need::Mqtt => true,
         Need::Variables => grants.config.is_empty(),
     }
 }
@@ -206,7 +217,8 @@ fn lacks(grants: &Grants, need: Need) -> bool {
 /// How a grant is written, in either manifest.
 fn example(need: Need, spin: bool) -> &'static str {
     let (ours, theirs) = match need {
-        Need::Files | Need::Env | Need::Ports => ("a grant", "`files` or `environment`"),
+        // No warning is given for these.
+        Need::Files | Need::Env | Need::Ports | Need::Mqtt => ("a grant", "a grant"),
         Need::Tcp => {
             ("`grant = { tcp = [\"HOST:PORT\"] }`", "`allowed_outbound_hosts = [\"tcp://HOST:PORT\"]`")
         }
@@ -227,9 +239,6 @@ fn example(need: Need, spin: bool) -> &'static str {
         }
         Need::Redis => {
             ("`grant = { services = [\"redis://HOST\"] }`", "`allowed_outbound_hosts = [\"redis://HOST\"]`")
-        }
-        Need::Mqtt => {
-            ("`grant = { services = [\"mqtt://HOST\"] }`", "`allowed_outbound_hosts = [\"mqtt://HOST\"]`")
         }
         Need::Variables => ("`grant = { variables = [\"NAME\"] }`", "`variables = { NAME = \"VALUE\" }`"),
     };

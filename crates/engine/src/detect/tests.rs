@@ -58,7 +58,7 @@ fn modules_whose_exports_are_called() {
         &format!(
             r#"(module {PREVIEW1} {initialize} (func (export "wasi:http/incoming-handler@0.2.0#handle")))"#
         ),
-        "a module in the component ABI, not wrapped into a component \
+        "a module in the component ABI, wrapped when it is loaded \
          (exports wasi:http/incoming-handler@0.2.0#handle)",
     );
 }
@@ -122,10 +122,23 @@ fn components_that_are_started() {
 }
 
 #[test]
+fn components_of_known_snapshots() {
+    for (export, release) in [
+        ("wasi:http/incoming-handler@0.2.0-rc-2023-10-18", "0.2"),
+        ("wasi:http/incoming-handler@0.2.0-rc-2023-11-10", "0.2"),
+        ("wasi:http/handler@0.3.0-rc-2026-03-15", "0.3"),
+    ] {
+        check(&exporting(export), &format!("an HTTP component for WASI {release} (exports {export})"));
+    }
+    let import = r#"(component (import "wasi:clocks/types@0.3.0-rc-2026-03-15" (instance)))"#;
+    assert!(matches!(detect(&wasm(import)), Ok(Kind::Component { needs_0_3: true, .. })));
+}
+
+#[test]
 fn components_of_no_release() {
     for export in [
-        "wasi:http/incoming-handler@0.2.0-rc-2023-10-18",
-        "wasi:http/handler@0.3.0-rc-2026-03-15",
+        "wasi:http/incoming-handler@0.2.0-rc-2023-12-05",
+        "wasi:http/handler@0.3.0-rc-2026-01-06",
         "wasi:cli/run@0.2.0-rc-2023-12-05",
         "wasi:cli/run@0.4.0",
         "wasi:cli/run",
@@ -191,7 +204,8 @@ fn a_0_2_component_that_imports_0_3_needs_its_engine() {
     for (import, expected) in [
         ("wasi:random/random@0.2.0", false),
         ("wasi:random/random@0.3.0", true),
-        ("wasi:random/random@0.3.0-rc-2026-03-15", false),
+        ("wasi:random/random@0.3.0-rc-2026-03-15", true),
+        ("wasi:random/random@0.3.0-rc-2026-01-06", false),
         ("acme:random/random@0.3.0", false),
     ] {
         let Ok(Kind::CliComponent(world)) = detect(&wasm(&text(import))) else { panic!("{import}") };

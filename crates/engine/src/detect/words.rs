@@ -16,8 +16,12 @@ impl Kind {
             Kind::ProxyWasm(abi) => abi.words(),
             Kind::HttpWasm => "an http-wasm filter".to_owned(),
             Kind::Easegress => "an Easegress filter".to_owned(),
+            // Without `#`: before there were interfaces (wit-bindgen 0.2).
+            Kind::UnwrappedComponent { export } if !export.contains('#') => {
+                format!("a module for Spin's SDK before 1.4, which is not run (exports {export})")
+            }
             Kind::UnwrappedComponent { export } => {
-                format!("a module in the component ABI, not wrapped into a component (exports {export})")
+                format!("a module in the component ABI, wrapped when it is loaded (exports {export})")
             }
             Kind::CliComponent(world) => world.words("a command component"),
             Kind::HttpComponent(world) => world.words("an HTTP component"),
@@ -59,7 +63,12 @@ impl Kind {
         }
     }
 
-    /// Whether the file is a component, so compiled as one. An [`Kind::Artifact`] is neither.
+    /// Whether the file is compiled as a component: it is one, or is wrapped into one first.
+    pub fn becomes_component(&self) -> bool {
+        self.is_component() || matches!(self, Kind::UnwrappedComponent { .. })
+    }
+
+    /// Whether the file is a component. An [`Kind::Artifact`] is neither.
     pub fn is_component(&self) -> bool {
         match self {
             Kind::CliComponent(_)

@@ -2,16 +2,16 @@
 //! app is loaded.
 
 use super::Item;
+use crate::detect::SNAPSHOTS;
 
 /// Packages in any patch release of these versions.
 const RELEASED: &[&str] =
     &["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:http", "wasi:io", "wasi:random", "wasi:sockets"];
-/// Versions of those before a release that guests in use were built for.
-const SNAPSHOTS: &[&str] = &["0.2.0-rc-2023-10-18", "0.2.0-rc-2023-11-10", "0.3.0-rc-2026-03-15"];
 /// Packages with their exact versions; without one for interfaces that have none.
 const EXACT: &[(&str, &[&str])] = &[
     ("wasi:keyvalue", &["0.2.0-draft", "0.2.0-draft2"]),
     ("wasi:config", &["0.2.0-draft-2024-09-27", "0.2.0-rc.1"]),
+    ("wasi:otel", &["0.2.0-rc.2"]),
     ("fermyon:spin", &["", "2.0.0"]),
     ("spin:key-value", &["3.0.0"]),
     ("spin:variables", &["3.0.0"]),
@@ -49,7 +49,7 @@ fn is_known_interface(name: &str) -> bool {
         let patch = version.strip_prefix("0.2.").or_else(|| version.strip_prefix("0.3."));
         let released =
             patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()));
-        return released || SNAPSHOTS.contains(&version);
+        return released || SNAPSHOTS.iter().any(|(snapshot, _)| *snapshot == version);
     }
     EXACT.iter().any(|(one, versions)| *one == package && versions.contains(&version))
 }

@@ -23,8 +23,11 @@ pub(super) fn read(
 ) -> Component {
     let mut component = Component { name: name.to_owned(), ..Component::default() };
     table.later(&["image"], f);
-    let file =
-        table.require("source", f, "add `source = \"FILE.wasm\"`").and_then(|value| source_file(&value, f));
+    let file = match table.has("image") {
+        true => table.get("source"),
+        false => table.require("source", f, "add `source = \"FILE.wasm\"`"),
+    };
+    let file = file.and_then(|value| source_file(&value, f));
     component.build = table.get("build").and_then(|value| build(&value, source, f));
     component.source = file.map(|text| source.root.join(text.text)).unwrap_or_default();
     wasip1::rename(&mut component, file.map(|text| text.span), table.span, f);
@@ -39,6 +42,8 @@ pub(super) fn read(
     for (name, text) in table.string_map("variables", f) {
         if let Some(value) = variables.expand(text, f) {
             let (name, secret) = (name.text.to_owned(), value.secret);
+            // What the component itself says counts.
+            component.grants.config.retain(|other| other.name != name);
             component.grants.config.push(ConfigValue { name, value: Secret::new(value.text), secret });
         }
     }
@@ -189,12 +194,21 @@ fn cgi(
             "write the folder where `grant.files` mounts the scripts, such as \"/docroot\"",
         );
     }
+    let root_text = document_root.filter(|text| text.text.starts_with('/'));
     let mounted = || grants.mounts.iter().any(|mount| mount.guest == DOCUMENT_ROOT);
     let document_root = match document_root {
         Some(text) => Some(text.text.to_owned()),
         None if kind == "cgi" && mounted() => Some(DOCUMENT_ROOT.to_owned()),
         None => None,
     };
+    let is_granted = |root: &str| grants.mounts.iter().any(|mount| is_below(root, &mount.guest));
+    if let Some(text) = root_text.filter(|text| kind == "cgi" && !is_granted(text.text)) {
+        f.error_help(
+            text.span,
+            format!("the document root {} is in no folder that the component is granted", quoted(text.text)),
+            format!("grant one: files = [\"FOLDER:{}\"]", text.text),
+        );
+    }
     let dialect = match kind {
         "wcgi" => CgiDialect::Wcgi,
         "cgi" if document_root.is_some() => CgiDialect::Script,
@@ -208,4 +222,10 @@ fn cgi(
         None => Vec::new(),
     };
     Cgi { dialect, argv, document_root }
+}
+
+/// Whether a path of the guest is the other or lies below it.
+fn is_below(path: &str, folder: &str) -> bool {
+    let folder = folder.trim_end_matches('/');
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -34,6 +34,7 @@ pub(super) fn read(
         let known: Vec<&str> = app.keyvalue.keys().map(String::as_str).collect();
         if let Some(grant) = store(text, "keyvalue", &known, f) {
             add_default_keyvalue(&grant.store, app);
+            report_twice(grants.keyvalue.iter().any(|other| other.name == grant.name), text, f);
             grants.keyvalue.push(grant);
         }
     }
@@ -41,11 +42,15 @@ pub(super) fn read(
         let known: Vec<&str> = app.sql.keys().map(String::as_str).collect();
         if let Some(grant) = store(text, "sql", &known, f) {
             add_default_sql(&grant.store, app);
+            report_twice(grants.sql.iter().any(|other| other.name == grant.name), text, f);
             grants.sql.push(grant);
         }
     }
     for text in table.strings("files", f) {
-        grants.mounts.extend(mount(text, source, f));
+        if let Some(mount) = mount(text, source, f) {
+            report_twice(grants.mounts.iter().any(|other| other.guest == mount.guest), text, f);
+            grants.mounts.push(mount);
+        }
     }
     for text in table.strings("ports", f) {
         grants.ports.extend(port(text, f));
@@ -105,6 +110,14 @@ fn store(text: Text<'_>, section: &str, known: &[&str], f: &mut Findings) -> Opt
         return None;
     }
     Some(StoreGrant { name: guest.to_owned(), store: name.text.to_owned() })
+}
+
+/// One name of the guest for two things.
+fn report_twice(is_twice: bool, text: Text<'_>, f: &mut Findings) {
+    if is_twice {
+        let message = format!("{} gives the guest a name that it has already", quoted(text.text));
+        f.error_help(text.span, message, "remove one of the two, or choose another name for the guest");
+    }
 }
 
 fn mount(text: Text<'_>, source: &Source<'_>, f: &mut Findings) -> Option<Mount> {

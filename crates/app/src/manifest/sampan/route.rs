@@ -2,6 +2,7 @@
 
 use crate::manifest::Source;
 use crate::manifest::findings::{Findings, Span, nearest, quoted};
+use crate::manifest::names::{is_header_value, is_token};
 use crate::manifest::routes;
 use crate::manifest::tree::{Table, Text};
 use crate::{App, Route, StaticFolder, Target};
@@ -51,12 +52,6 @@ fn host(text: Text<'_>, f: &mut Findings) -> Option<String> {
     None
 }
 
-fn is_token(text: &str) -> bool {
-    // RFC 9110, section 5.6.2.
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !text.is_empty() && text.bytes().all(token)
-}
-
 fn methods(table: &mut Table<'_>, f: &mut Findings) -> Vec<String> {
     let mut methods = Vec::new();
     let mut texts = table.string_or_list("method", f);
@@ -76,7 +71,7 @@ fn methods(table: &mut Table<'_>, f: &mut Findings) -> Vec<String> {
 fn headers(table: &mut Table<'_>, f: &mut Findings) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     for (name, value) in table.string_map("headers", f) {
-        if !is_token(name.text) || value.text.chars().any(char::is_control) {
+        if !is_token(name.text) || !is_header_value(value.text) {
             f.error_help(
                 name.span,
                 format!("{} is not a header with a value", quoted(name.text)),
@@ -107,7 +102,7 @@ impl StaticOptions {
             f.error_help(
                 *span,
                 format!("`{key}` belongs to routes to a static folder"),
-                format!("remove it, or write `to = \"static:FOLDER\"`"),
+                "remove it, or write `to = \"static:FOLDER\"`",
             );
         }
     }
@@ -182,7 +177,7 @@ fn static_folder(
         }
     }
     let cache_control = table.string("cache_control", f);
-    if let Some(text) = cache_control.filter(|text| text.text.chars().any(char::is_control)) {
+    if let Some(text) = cache_control.filter(|text| !is_header_value(text.text)) {
         f.error(text.span, "`cache_control` is no header's value");
     }
     Some(StaticFolder {
@@ -201,7 +196,7 @@ fn file_name(table: &mut Table<'_>, key: &'static str, f: &mut Findings) -> Opti
     let inside = !text.text.is_empty()
         && !text.text.starts_with('/')
         && !text.text.contains('\0')
-        && text.text.split('/').all(|part| part != "..");
+        && text.text.split('/').all(|part| !matches!(part, "." | ".."));
     if !inside {
         f.error(text.span, format!("`{key}` is a file in the folder, such as \"index.html\""));
         return None;
@@ -219,7 +214,7 @@ fn redirect(
         || ["http://", "https://"]
             .iter()
             .any(|scheme| location.len() > scheme.len() && location.starts_with(scheme));
-    if !valid || location.chars().any(|c| c.is_control() || c == ' ') {
+    if !valid || !location.bytes().all(|b| b.is_ascii_graphic()) {
         f.error_help(
             to.span,
             format!("{} is not a place to redirect to", quoted(location)),

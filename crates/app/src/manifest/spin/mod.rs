@@ -17,6 +17,7 @@ use super::tree::{Table, Text, Value};
 use super::variables::{Dialect, Variables};
 use super::{Source, routes};
 use crate::{App, Route, Target};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// What answers Spin's own health checks.
@@ -87,7 +88,9 @@ fn surroundings(
 /// Routes as they are found, with where they stand.
 struct Routes {
     base: String,
-    list: Vec<(Route, Span)>,
+    /// `None` where a later one has taken the place.
+    list: Vec<Option<(Route, Span)>>,
+    by_shape: HashMap<String, usize>,
 }
 
 impl Routes {
@@ -104,7 +107,7 @@ impl Routes {
             valid
         });
         let base = base.map(|text| text.text.trim_end_matches('/').to_owned()).unwrap_or_default();
-        Routes { base, list: Vec::new() }
+        Routes { base, list: Vec::new(), by_shape: HashMap::new() }
     }
 
     fn add(&mut self, path: Text<'_>, to: Target, f: &mut Findings) {
@@ -116,9 +119,8 @@ impl Routes {
         let Some(path_text) = routes::check_path(Text { text: &joined, span: path.span }, f) else { return };
         let route = Route { path: path_text, host: None, methods: Vec::new(), headers: Vec::new(), to };
         // The last of two wins in Spin.
-        if let Some(at) = self.list.iter().position(|(other, _)| routes::same_path(&other.path, &route.path))
-        {
-            let (other, span) = self.list.remove(at);
+        let earlier = self.by_shape.insert(routes::shape(&route.path), self.list.len());
+        if let Some((other, span)) = earlier.and_then(|at| self.list[at].take()) {
             f.warn(
                 span,
                 format!(
@@ -128,7 +130,7 @@ impl Routes {
                 "remove one of the two",
             );
         }
-        self.list.push((route, path.span));
+        self.list.push(Some((route, path.span)));
     }
 
     /// Hands the routes over, and checks what concerns the whole app.
@@ -139,7 +141,7 @@ impl Routes {
                 "add [[trigger.http]] with `route = \"/...\"` and `component = \"NAME\"`",
             );
         }
-        app.routes = self.list.into_iter().map(|(route, _)| route).collect();
+        app.routes = self.list.into_iter().flatten().map(|(route, _)| route).collect();
         if !app.routes.iter().any(|route| route.path == HEALTH) {
             app.routes.push(Route {
                 path: HEALTH.to_owned(),

@@ -155,8 +155,7 @@ fn static_response(mut table: Table<'_>, f: &mut Findings) -> Option<Target> {
     let status = table.number("status_code", 200, 599, f).unwrap_or(200);
     let mut headers = Vec::new();
     for (name, value) in table.string_map("headers", f) {
-        let valid = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if name.text.is_empty() || !name.text.bytes().all(valid) || value.text.chars().any(char::is_control) {
+        if !names::is_token(name.text) || !names::is_header_value(value.text) {
             f.error(name.span, format!("{} is not a header with a value", quoted(name.text)));
         } else {
             headers.push((name.text.to_ascii_lowercase(), value.text.to_owned()));

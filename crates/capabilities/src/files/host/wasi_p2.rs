@@ -12,7 +12,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 
 /// What a function of WASI returns: a result for the guest.
-type ToGuest<T> = Result<(Result<T, ErrorCode>,)>;
+pub(crate) type ToGuest<T> = Result<(Result<T, ErrorCode>,)>;
 
 type Dir = Resource<Descriptor>;
 
@@ -76,7 +76,7 @@ fn replace_lookups(types: &mut LinkerInstance<'_, Host>) -> Result<()> {
     )
 }
 
-async fn open_at(
+pub(crate) async fn open_at(
     host: &mut Host,
     dir: Dir,
     follow: PathFlags,

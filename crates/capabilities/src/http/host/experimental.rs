@@ -9,6 +9,7 @@ use super::experimental_wire::{self as wire, Malformed};
 use crate::Host;
 use crate::http::redirect::{self, Resendable};
 use crate::http::{Body, Error, Timeouts};
+use crate::link::Definer;
 use bytes::Bytes;
 use futures::FutureExt;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -19,7 +20,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
-use wasmtime::{Caller, Extern, Func, FuncType, Memory, Store};
+use wasmtime::{Caller, Extern, Func, FuncType, Memory};
 
 /// The module that guests import.
 pub const MODULE: &str = "wasi_experimental_http";
@@ -171,10 +172,10 @@ impl Session {
 }
 
 /// The host function for an import of [`MODULE`], or `None` where it has none of this name and type.
-pub fn function(store: &mut Store<Host>, name: &str, ty: &FuncType) -> Option<Func> {
+pub(crate) fn function(to: &mut Definer<'_>, name: &str, ty: &FuncType) -> Option<Func> {
     let function = match name {
-        "req" => wrap_req(store),
-        "close" => Func::wrap(&mut *store, |mut caller: Caller<'_, Host>, handle: u32| {
+        "req" => wrap_req(to),
+        "close" => to.wrap(|mut caller: Caller<'_, Host>, handle: u32| {
             answer(
                 caller
                     .data_mut()
@@ -187,8 +188,7 @@ pub fn function(store: &mut Store<Host>, name: &str, ty: &FuncType) -> Option<Fu
                     .ok_or(Code::InvalidHandle),
             )
         }),
-        "header_get" => Func::wrap(
-            &mut *store,
+        "header_get" => to.wrap(
             |caller: Caller<'_, Host>,
              handle: u32,
              name: u32,
@@ -199,28 +199,26 @@ pub fn function(store: &mut Store<Host>, name: &str, ty: &FuncType) -> Option<Fu
                 answer(header_get(caller, handle, (name, name_len), (buf, len), written))
             },
         ),
-        "headers_get_all" => Func::wrap(
-            &mut *store,
-            |caller: Caller<'_, Host>, handle: u32, buf: u32, len: u32, written: u32| {
+        "headers_get_all" => {
+            to.wrap(|caller: Caller<'_, Host>, handle: u32, buf: u32, len: u32, written: u32| {
                 answer(headers_get_all(caller, handle, (buf, len), written))
-            },
-        ),
-        "body_read" => Func::wrap_async(
-            &mut *store,
-            |caller: Caller<'_, Host>, (handle, buf, len, written): (u32, u32, u32, u32)| {
+            })
+        }
+        "body_read" => {
+            to.wrap_async(|caller: Caller<'_, Host>, (handle, buf, len, written): (u32, u32, u32, u32)| {
                 Box::new(async move { answer(body_read(caller, handle, (buf, len), written).await) })
-            },
-        ),
+            })
+        }
         _ => return None,
     };
-    FuncType::eq(&function.ty(&*store), ty).then_some(function)
+    FuncType::eq(&function.ty(&*to.store), ty).then_some(function)
 }
 
 /// Offsets and lengths of `req`: URL, method, headers, body; then where the status and the handle go.
 type ReqArguments = (u32, u32, u32, u32, u32, u32, u32, u32, u32, u32);
 
-fn wrap_req(store: &mut Store<Host>) -> Func {
-    Func::wrap_async(store, |caller: Caller<'_, Host>, arguments: ReqArguments| {
+fn wrap_req(to: &mut Definer<'_>) -> Func {
+    to.wrap_async(|caller: Caller<'_, Host>, arguments: ReqArguments| {
         Box::new(async move { answer(req(caller, arguments).await) })
     })
 }

@@ -2,6 +2,7 @@
 
 pub mod experimental;
 pub mod experimental_wire;
+pub mod spin;
 pub mod wasi_http;
 
 use super::Door;

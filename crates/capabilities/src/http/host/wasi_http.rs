@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, SizeHint};
+use sampan_service::Depth;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -58,11 +59,12 @@ impl WasiHttpView for Host {
 /// The way from wasi:http to the door.
 pub(crate) struct Hooks {
     door: Arc<Door>,
+    pub(crate) depth: Depth,
 }
 
 impl Hooks {
     pub fn new(door: Arc<Door>) -> Self {
-        Hooks { door }
+        Hooks { door, depth: Depth::default() }
     }
 }
 
@@ -77,12 +79,13 @@ impl WasiHttpHooks for Hooks {
 
     fn send_request(
         &mut self,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
         // Resolves when the guest is done with the response; nothing here waits for that.
         _response_done: Box<dyn Future<Output = Result<(), WasiError>> + Send>,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Transmission), WasiError>> + Send> {
         let door = Arc::clone(&self.door);
+        request.extensions_mut().insert(self.depth);
         Box::new(async move {
             let failure = Arc::default();
             let (request, transmission) = watch_body(request, &failure);

@@ -3,6 +3,7 @@
 use super::server::{Server, describe, reply};
 use crate::Host;
 use crate::http::host::experimental::{self, MODULE};
+use crate::link::Definer;
 use sampan_app::{Grants, Program};
 use wasmtime::{Engine, Func, FuncType, Instance, Memory, Module, Store, StoreLimits, Val, ValType};
 use wasmtime_wasi::WasiCtxBuilder;
@@ -60,7 +61,7 @@ impl Guest {
             .map(|import| {
                 assert_eq!(import.module(), MODULE);
                 let ty = import.ty().unwrap_func().clone();
-                experimental::function(&mut store, import.name(), &ty).unwrap().into()
+                experimental::function(&mut Definer::new(&mut store), import.name(), &ty).unwrap().into()
             })
             .collect();
         let instance = Instance::new_async(&mut store, &module, &imports).await.unwrap();
@@ -320,8 +321,9 @@ fn imports_are_matched_by_type() {
         let mut guest = Guest::new(&[], "memory").await;
         let engine = guest.store.engine().clone();
         let ty = |params: usize| FuncType::new(&engine, vec![ValType::I32; params], [ValType::I32]);
-        let mut known =
-            |name: &str, ty: &FuncType| experimental::function(&mut guest.store, name, ty).is_some();
+        let mut known = |name: &str, ty: &FuncType| {
+            experimental::function(&mut Definer::new(&mut guest.store), name, ty).is_some()
+        };
         for (name, params) in
             [("req", 10), ("close", 1), ("header_get", 6), ("headers_get_all", 4), ("body_read", 4)]
         {

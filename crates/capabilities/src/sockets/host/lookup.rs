@@ -21,9 +21,14 @@ enum State {
 }
 
 impl Lookup {
-    /// Starts a look-up. One that is refused, invalid or needs nobody else is done at once.
-    pub fn start(sockets: Sockets, name: String) -> Result<Self, LookupError> {
-        let mut answer = Box::pin(async move { sockets.resolve(&name).await.map(Vec::into_iter) });
+    /// Starts a look-up of the addresses that are `wanted`. One that is refused, invalid or needs nobody else is
+    /// done at once.
+    pub fn start(sockets: Sockets, name: String, wanted: fn(&IpAddr) -> bool) -> Result<Self, LookupError> {
+        let mut answer = Box::pin(async move {
+            let mut addresses = sockets.resolve(&name).await?;
+            addresses.retain(wanted);
+            Ok(addresses.into_iter())
+        });
         match with_ambient_tokio_runtime(|| poll_noop(answer.as_mut())) {
             Some(answer) => Ok(Lookup(State::Done(Ok(answer?)))),
             None => Ok(Lookup(State::Running(spawn(answer)))),

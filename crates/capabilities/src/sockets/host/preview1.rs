@@ -9,12 +9,13 @@
 use super::preview1_lookup::getaddrinfo;
 use super::wire;
 use crate::Host;
+use crate::link::Definer;
 use crate::preview1::memory::{self, guest};
 use crate::preview1::{Errno, poll_epoll};
 use crate::sockets::{ReceiveFlags, Received, Socket, Sockets, Waiter};
 use sampan_app::Protocol;
 use std::net::{IpAddr, SocketAddr};
-use wasmtime::{Caller, Func, Store};
+use wasmtime::{Caller, Func};
 
 /// Bytes of one call that are copied; what one buffer of the guest holds is never copied.
 const MAX_COPIED: usize = 64 << 10;
@@ -25,8 +26,8 @@ const NONBLOCK: u32 = 1 << 2;
 
 macro_rules! call {
     (@type $arg:ident) => { u32 };
-    ($store:ident, $call:ident($($arg:ident),*)) => {
-        Func::wrap_async($store, |mut caller: Caller<'_, Host>, ($($arg,)*): ($(call!(@type $arg),)*)| {
+    ($to:ident, $call:ident($($arg:ident),*)) => {
+        $to.wrap_async(|mut caller: Caller<'_, Host>, ($($arg,)*): ($(call!(@type $arg),)*)| {
             Box::new(async move {
                 let (memory, host) = guest(&mut caller)?;
                 Ok(Errno::code($call(memory, host, $($arg),*).await))
@@ -36,18 +37,18 @@ macro_rules! call {
 }
 
 /// The calls of the standard itself.
-pub fn standard(store: &mut Store<Host>, name: &str) -> Option<Func> {
+pub fn standard(to: &mut Definer<'_>, name: &str) -> Option<Func> {
     Some(match name {
-        "sock_accept" => call!(store, accept(fd, flags, out)),
-        "sock_recv" => call!(store, recv(fd, iovecs, count, flags, len_out, flags_out)),
-        "sock_send" => call!(store, sock_send(fd, iovecs, count, flags, len_out)),
-        "sock_shutdown" => call!(store, shutdown(fd, how)),
+        "sock_accept" => call!(to, accept(fd, flags, out)),
+        "sock_recv" => call!(to, recv(fd, iovecs, count, flags, len_out, flags_out)),
+        "sock_send" => call!(to, sock_send(fd, iovecs, count, flags, len_out)),
+        "sock_shutdown" => call!(to, shutdown(fd, how)),
         _ => return None,
     })
 }
 
 /// A call of the standard or of WasmEdge's extension, with as many parameters.
-pub fn function(store: &mut Store<Host>, name: &str, parameters: usize) -> Option<Func> {
+pub fn function(to: &mut Definer<'_>, name: &str, parameters: usize) -> Option<Func> {
     let plain = match name.strip_suffix("_v2") {
         // These have no second generation.
         Some(
@@ -58,29 +59,28 @@ pub fn function(store: &mut Store<Host>, name: &str, parameters: usize) -> Optio
     };
     let second = name != plain;
     Some(match (plain, parameters) {
-        ("sock_accept", 2) if !second => call!(store, accept_v1(fd, out)),
+        ("sock_accept", 2) if !second => call!(to, accept_v1(fd, out)),
         ("sock_recv_from", 7) if !second => {
-            call!(store, recv_from_v1(fd, iovecs, count, address, flags, len_out, flags_out))
+            call!(to, recv_from_v1(fd, iovecs, count, address, flags, len_out, flags_out))
         }
-        ("sock_getlocaladdr", 4) if !second => call!(store, getlocaladdr_v1(fd, address, family, port)),
-        ("sock_getpeeraddr", 4) if !second => call!(store, getpeeraddr_v1(fd, address, family, port)),
-        ("sock_open", _) => call!(store, open(family, kind, out)),
-        ("sock_bind", _) => call!(store, bind(fd, address, port)),
-        ("sock_listen", _) => call!(store, listen(fd, backlog)),
-        ("sock_connect", _) => call!(store, connect(fd, address, port)),
+        ("sock_getlocaladdr", 4) if !second => call!(to, getlocaladdr_v1(fd, address, family, port)),
+        ("sock_getpeeraddr", 4) if !second => call!(to, getpeeraddr_v1(fd, address, family, port)),
+        ("sock_open", _) => call!(to, open(family, kind, out)),
+        ("sock_bind", _) => call!(to, bind(fd, address, port)),
+        ("sock_listen", _) => call!(to, listen(fd, backlog)),
+        ("sock_connect", _) => call!(to, connect(fd, address, port)),
         ("sock_recv_from", _) => {
-            call!(store, recv_from(fd, iovecs, count, address, flags, port, len_out, flags_out))
+            call!(to, recv_from(fd, iovecs, count, address, flags, port, len_out, flags_out))
         }
-        ("sock_send_to", _) => call!(store, send_to(fd, iovecs, count, address, port, flags, len_out)),
-        ("sock_getsockopt", _) => call!(store, getsockopt(fd, level, name, value, len)),
-        ("sock_setsockopt", _) => call!(store, setsockopt(fd, level, name, value, len)),
-        ("sock_getlocaladdr", _) => call!(store, getlocaladdr(fd, address, port)),
-        ("sock_getpeeraddr", _) => call!(store, getpeeraddr(fd, address, port)),
+        ("sock_send_to", _) => call!(to, send_to(fd, iovecs, count, address, port, flags, len_out)),
+        ("sock_getsockopt", _) => call!(to, getsockopt(fd, level, name, value, len)),
+        ("sock_setsockopt", _) => call!(to, setsockopt(fd, level, name, value, len)),
+        ("sock_getlocaladdr", _) => call!(to, getlocaladdr(fd, address, port)),
+        ("sock_getpeeraddr", _) => call!(to, getpeeraddr(fd, address, port)),
         ("sock_getaddrinfo", _) => {
-            call!(store, getaddrinfo(node, node_len, service, service_len, hints, list, max, len_out))
+            call!(to, getaddrinfo(node, node_len, service, service_len, hints, list, max, len_out))
         }
-        ("epoll_oneoff", _) => Func::wrap_async(
-            store,
+        ("epoll_oneoff", _) => to.wrap_async(
             |mut caller: Caller<'_, Host>, (subscriptions, events, count, out): (u32, u32, u32, u32)| {
                 Box::new(async move {
                     let (memory, host) = guest(&mut caller)?;
@@ -88,7 +88,7 @@ pub fn function(store: &mut Store<Host>, name: &str, parameters: usize) -> Optio
                 })
             },
         ),
-        _ => return standard(store, plain),
+        _ => return standard(to, plain),
     })
 }
 

@@ -5,6 +5,7 @@ use crate::Host;
 use crate::link_component::WASI_0_2;
 use crate::sockets::LookupError;
 use sampan_app::Protocol;
+use std::net::IpAddr;
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime::{Result, StoreContextMut};
 use wasmtime_wasi::WasiView;
@@ -15,7 +16,7 @@ use wasmtime_wasi::p2::{DynPollable, Network, SocketResult, TcpSocket, UdpSocket
 use wasmtime_wasi::sockets::WasiSocketsView;
 
 /// What a function of WASI returns: a result for the guest.
-type ToGuest<T> = Result<(Result<T, ErrorCode>,)>;
+pub(crate) type ToGuest<T> = Result<(Result<T, ErrorCode>,)>;
 
 /// Replaces calls of `wasi:sockets/tcp`, which is already defined.
 pub(crate) fn replace_tcp(linker: &mut Linker<Host>) -> Result<()> {
@@ -81,15 +82,7 @@ pub(crate) fn define_lookup(linker: &mut Linker<Host>) -> Result<()> {
     lookup.func_wrap(
         "resolve-addresses",
         |mut store: StoreContextMut<'_, Host>, (network, name): (Resource<Network>, String)| {
-            let host = store.data_mut();
-            let sockets = host.sockets.clone();
-            let table = host.ctx().table;
-            // The network is the right to use this call; there is only one, which everybody gets.
-            table.get(&network)?;
-            match Lookup::start(sockets, name) {
-                Ok(lookup) => Ok((Ok(table.push(lookup)?),)),
-                Err(error) => Ok((Err(error_code(&error)),)),
-            }
+            resolve_addresses(store.data_mut(), &network, name, |_| true)
         },
     )?;
     lookup.func_wrap(
@@ -110,6 +103,22 @@ pub(crate) fn define_lookup(linker: &mut Linker<Host>) -> Result<()> {
             Ok((pollable,))
         },
     )
+}
+
+pub(crate) fn resolve_addresses(
+    host: &mut Host,
+    network: &Resource<Network>,
+    name: String,
+    wanted: fn(&IpAddr) -> bool,
+) -> ToGuest<Resource<Lookup>> {
+    let sockets = host.sockets.clone();
+    let table = host.ctx().table;
+    // The network is the right to use this call; there is only one, which everybody gets.
+    table.get(network)?;
+    match Lookup::start(sockets, name, wanted) {
+        Ok(lookup) => Ok((Ok(table.push(lookup)?),)),
+        Err(error) => Ok((Err(error_code(&error)),)),
+    }
 }
 
 fn guest_address(host: &Host, protocol: Protocol, bound: IpSocketAddress) -> IpSocketAddress {

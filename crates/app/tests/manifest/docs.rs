@@ -1,0 +1,60 @@
+//! What docs/manifest.md shows is understood.
+
+use crate::{good, parse_with};
+use std::path::Path;
+
+fn examples() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/manifest.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let blocks = text.split("```toml\n").skip(1);
+    blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn examples_are_understood() {
+    let env = |name: &str| name.starts_with("SAMPAN_VARIABLE_").then(|| "x".to_owned());
+    let examples = examples();
+    assert!(examples.len() > 10, "{}", examples.len());
+    for text in examples {
+        // A fragment may lack routes; then one is added.
+        let route = "[[route]]\npath = \"/added\"\nto = \"static:added\"\n";
+        let whole = if text.contains("[[route]]") { text.clone() } else { format!("{text}\n{route}") };
+        if let Err(findings) = parse_with("sampan.toml", &whole, &env).map(drop) {
+            let unknown: Vec<_> =
+                findings.iter().filter(|one| !one.message.starts_with("cannot read")).collect();
+            // The file of variables that one example names does not exist here.
+            assert!(unknown.iter().all(|one| one.message.contains("production.env")), "{text}\n{unknown:#?}");
+        }
+    }
+}
+
+/// Every key that the reader knows is on the page.
+#[test]
+fn every_key_is_there() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/manifest.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    // Unknown keys are answered with the list of the known ones.
+    let text = "zzzzzzzzzzzz = 1\n[app]\nzzzzzzzzzzzz = 1\n[[listen]]\naddress = \"127.0.0.1:1\"\nzzzzzzzzzzzz = 1\n\
+        [component.a]\nsource = \"a\"\nzzzzzzzzzzzz = 1\n[component.a.limits]\nzzzzzzzzzzzz = 1\n\
+        [component.a.grant]\nzzzzzzzzzzzz = 1\n[component.a.build]\ncommand = \"x\"\nzzzzzzzzzzzz = 1\n\
+        [[route]]\npath = \"/\"\nto = \"static:x\"\nzzzzzzzzzzzz = 1\n[telemetry]\nzzzzzzzzzzzz = 1\n\
+        [variables.v]\ndefault = \"\"\nzzzzzzzzzzzz = 1\n[keyvalue.k]\nzzzzzzzzzzzz = 1\n[sql.s]\nzzzzzzzzzzzz = 1\n";
+    let findings = crate::bad("sampan.toml", text);
+    assert_eq!(findings.len(), 12, "{findings:#?}");
+    // A key of Spin in `sampan.toml` makes it a manifest of Spin, and three grants are for later.
+    let elsewhere = ["spin_manifest_version", "spin_version", "trigger", "inference", "lock", "secrets"];
+    for (_, message, help) in findings {
+        let known = help.strip_prefix("known keys are: ").unwrap_or_else(|| panic!("{message}: {help}"));
+        for key in known.split(", ").filter(|key| !elsewhere.contains(key)) {
+            let there = [format!("`{key}`"), format!("`[{key}]`"), format!("[{key}."), format!("[[{key}")];
+            assert!(there.iter().any(|form| page.contains(form)), "{message}: `{key}` is not on the page");
+        }
+    }
+}
+
+#[test]
+fn the_first_example_is_whole() {
+    let first = examples().remove(0).replace("required = true, ", "default = \"x\", ");
+    let (app, warnings) = good("sampan.toml", &first);
+    assert_eq!((app.components.len(), app.routes.len(), warnings.len()), (2, 3, 0), "{warnings:?}");
+}

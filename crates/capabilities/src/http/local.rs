@@ -1,0 +1,114 @@
+//! Handlers of this process, in front of the network: components call each other, and their own app, without a
+//! socket. Whether a guest may is the policy's business as everywhere; the depth of such calls is bounded.
+
+use super::policy::Target;
+use super::{Body, Error};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
+use sampan_service::{Depth, Handler};
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+/// Components are reached under this domain, as Spin calls it.
+const DOMAIN: &str = ".spin.internal";
+/// The app's own routes.
+const SELF: &str = "self";
+
+/// The handlers of one app, by the names under which its components reach them. Filled by whoever composes the
+/// app, when the handlers exist; holds none of them alive.
+#[derive(Default)]
+pub struct Local {
+    components: RwLock<HashMap<String, Weak<dyn Handler>>>,
+    own: RwLock<Option<Weak<dyn Handler>>>,
+}
+
+impl Local {
+    /// Makes a component reachable at `http://NAME.spin.internal`.
+    pub fn set_component(&self, name: &str, handler: &Arc<dyn Handler>) {
+        let mut components = self.components.write().unwrap_or_else(PoisonError::into_inner);
+        components.insert(name.to_ascii_lowercase(), Arc::downgrade(handler));
+    }
+
+    /// Makes the app's routes reachable at `http://self`.
+    pub fn set_own(&self, handler: &Arc<dyn Handler>) {
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(handler));
+    }
+
+    /// Who answers for this target; `None`: somebody in the network, or nobody.
+    pub(super) fn find(&self, target: &Target) -> Option<Arc<dyn Handler>> {
+        if target.tls || target.port != 80 {
+            return None;
+        }
+        if target.host == SELF {
+            return self.own.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.upgrade();
+        }
+        let name = target.host.strip_suffix(DOMAIN)?;
+        self.components.read().unwrap_or_else(PoisonError::into_inner).get(name)?.upgrade()
+    }
+}
+
+/// Whether a target is never looked for in the network.
+pub(super) fn is_internal(target: &Target) -> bool {
+    target.host == SELF || target.host.ends_with(DOMAIN)
+}
+
+/// Hands the request to a handler. It carries how deep it is in [`Depth`], if whoever sends it said so.
+pub(super) async fn send(
+    handler: Arc<dyn Handler>,
+    mut request: Request<Body>,
+    first_byte: Duration,
+    between_bytes: Duration,
+    place: OwnedSemaphorePermit,
+) -> Result<Response<Body>, Error> {
+    let depth = request.extensions().get::<Depth>().copied().unwrap_or_default();
+    request.extensions_mut().insert(Depth(depth.0.saturating_add(1)));
+    let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+    let response = timeout(first_byte, handler.handle(request)).await.map_err(|_| Error::ReadTimeout)?;
+    Ok(response.map(|body| Answer { body, between_bytes, timer: None, _place: place }.boxed_unsync()))
+}
+
+/// The other component's body. Holds the caller's place among its requests under way.
+struct Answer {
+    body: sampan_service::Body,
+    between_bytes: Duration,
+    /// Runs while the other side keeps us waiting.
+    timer: Option<Pin<Box<tokio::time::Sleep>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                self.timer = None;
+                Poll::Ready(frame.map(|frame| frame.map_err(|_| Error::ResponseIncomplete)))
+            }
+            Poll::Pending => {
+                let between_bytes = self.between_bytes;
+                let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(between_bytes)));
+                timer.as_mut().poll(cx).map(|()| Some(Err(Error::ReadTimeout)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,192 @@
+//! The running server and what changes it: signals, the admin listener, a developer's edits.
+
+use super::announce::{self, Loading};
+use super::front::{Front, Present};
+use super::listeners::{self, Place};
+use super::site::{self, Site};
+use super::{Args, read, warn};
+use crate::fail::{Fail, print_stdout};
+use arc_swap::ArcSwap;
+use sampan_app::Listen;
+use sampan_runtime::serve::Machine;
+use sampan_service::{Admin, Listener, Notices, Options, Reload, Server};
+use sampan_telemetry::{AccessLog, LogFields, LogTarget};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+/// What is about to run.
+pub struct Start {
+    pub args: Args,
+    pub files: Vec<PathBuf>,
+    pub machine: Arc<Machine>,
+    pub site: Site,
+    pub bound: Vec<(Place, Listener)>,
+    pub admin: Option<Listener>,
+}
+
+/// What can happen to a running server.
+enum Event {
+    Signal(i32),
+    /// The admin listener asks; it wants to know how it went.
+    Reload(oneshot::Sender<Result<String, String>>),
+}
+
+struct Running {
+    args: Args,
+    files: Vec<PathBuf>,
+    machine: Arc<Machine>,
+    present: Present,
+    servers: Vec<(Listen, Server)>,
+    options: Options,
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub fn serve(start: Start) -> Result<ExitCode, Fail> {
+    let (sender, events) = channel();
+    watch_signals(sender.clone())?;
+    let Start { args, files, machine, site, bound, admin } = start;
+    let options = options(&args)?;
+    let present: Present = Arc::new(ArcSwap::from_pointee(site));
+    let mut running = Running { args, files, machine, present, servers: Vec::new(), options };
+
+    let mut text = String::new();
+    for (place, listener) in bound {
+        text += &announce::listening(&place.listen, listener.address(), &running.present.load());
+        running.open(place.listen, listener)?;
+    }
+    let admin = admin.map(|listener| running.serve_admin(listener, sender)).transpose()?;
+    if let Some(admin) = &admin {
+        text += &format!("admin on http://{}/\n", admin.addresses()[0]);
+    }
+    print_stdout(&text)?;
+    running.obey(&events);
+
+    // The end: nobody new, and time for those who are here.
+    let deadline = Instant::now() + running.args.drain;
+    for (_, server) in running.servers.drain(..) {
+        server.drain(deadline.saturating_duration_since(Instant::now()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn options(args: &Args) -> Result<Options, Fail> {
+    let log = args.access_log.as_ref().map(|path| {
+        let target = if path.as_os_str() == "-" { LogTarget::Stdout } else { LogTarget::File(path.clone()) };
+        AccessLog::open(&target, LogFields::default()).map_err(|error| {
+            Fail::new(format!("cannot write the access log {}: {error}", path.display()))
+                .help("name a file in a folder that exists, or - for standard output")
+        })
+    });
+    let notices = Notices::to(|notice| warn(&notice.to_string()));
+    Ok(Options { notices, log: log.transpose()?, ..Options::default() })
+}
+
+/// Turns signals into events. A second SIGINT or SIGTERM ends the process at once.
+fn watch_signals(events: Sender<Event>) -> Result<(), Fail> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])
+        .map_err(|error| Fail::new(format!("cannot watch for signals: {error}")))?;
+    std::thread::spawn(move || {
+        let mut stopping = false;
+        for signal in signals.forever() {
+            if signal != SIGHUP && stopping {
+                std::process::exit(128 + signal);
+            }
+            stopping |= signal != SIGHUP;
+            if events.send(Event::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+impl Running {
+    fn open(&mut self, listen: Listen, listener: Listener) -> Result<(), Fail> {
+        let front = Front { site: Arc::clone(&self.present), listen: listen.clone() };
+        let server = sampan_service::serve(vec![listener], Arc::new(front), self.options.clone());
+        let server = server.map_err(|error| Fail::new(format!("cannot serve: {error}")))?;
+        self.servers.push((listen, server));
+        Ok(())
+    }
+
+    fn serve_admin(&self, listener: Listener, events: Sender<Event>) -> Result<Server, Fail> {
+        // Everything was loaded and proven before this listener answers.
+        let ready = Box::new(|| Ok(()));
+        let reload: Reload = Box::new(move || {
+            let events = events.clone();
+            Box::pin(async move {
+                let (answer, result) = oneshot::channel();
+                let stopping = || "the server is stopping".to_owned();
+                events.send(Event::Reload(answer)).map_err(|_| stopping())?;
+                result.await.map_err(|_| stopping())?
+            })
+        });
+        let admin = Admin { ready, reload: Some(reload) };
+        let options = Options { workers: 1, log: None, ..self.options.clone() };
+        let server = sampan_service::serve(vec![listener], Arc::new(admin), options);
+        server.map_err(|error| Fail::new(format!("cannot serve: {error}")))
+    }
+
+    fn obey(&mut self, events: &Receiver<Event>) {
+        while let Ok(event) = events.recv() {
+            match event {
+                Event::Signal(SIGHUP) => match self.reload() {
+                    Ok(said) => eprintln!("{said}"),
+                    Err(fail) => {
+                        fail.print();
+                        eprintln!("the running version goes on");
+                    }
+                },
+                Event::Signal(_) => return,
+                Event::Reload(answer) => {
+                    let result = self.reload().map_err(|fail| fail.text());
+                    // Who asked may be gone.
+                    let _ = answer.send(result);
+                }
+            }
+        }
+    }
+
+    /// Reads the manifests anew, proves what changed, and swaps it in; or leaves everything as it is.
+    fn reload(&mut self) -> Result<String, Fail> {
+        let begin = Instant::now();
+        // 1. Everything that can fail.
+        let apps = read(&self.files, &self.args)?;
+        let places = listeners::places(&apps, &self.args.listen);
+        let mut added = Vec::new();
+        for place in &places {
+            if !self.servers.iter().any(|(listen, _)| *listen == place.listen) {
+                added.push((place.listen.clone(), listeners::open(&place.listen)?));
+            }
+        }
+        let progress = Loading::new();
+        let site = site::build(&self.machine, apps, &places, Some(&self.present.load()), &progress);
+        progress.clear();
+        let site = site?;
+
+        // 2. The swap: requests that began go on with what they have.
+        let components = site.components();
+        self.present.store(Arc::new(site));
+        for (listen, listener) in added {
+            self.open(listen, listener)?;
+        }
+        let (kept, gone) = std::mem::take(&mut self.servers)
+            .into_iter()
+            .partition(|(listen, _)| places.iter().any(|place| place.listen == *listen));
+        self.servers = kept;
+        let drain = self.args.drain;
+        for (listen, server) in gone {
+            std::thread::spawn(move || {
+                server.drain(drain);
+                eprintln!("closed {}", listen.address);
+            });
+        }
+        Ok(format!("loaded anew: {components} components, {:?}", begin.elapsed()))
+    }
+}

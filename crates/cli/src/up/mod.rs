@@ -1,0 +1,171 @@
+//! `sampan up`: apps from their manifests, served until a signal.
+
+mod announce;
+mod assets;
+mod control;
+mod front;
+mod listeners;
+mod site;
+
+use crate::fail::Fail;
+use sampan_app::{
+    App, Diagnostic, Listen, Surroundings, find_manifest, parse_duration, parse_size, read_manifest,
+};
+use sampan_engine::cache::Cache;
+use sampan_runtime::serve::{Machine, Plan, Setup};
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Serve apps from their manifests (sampan.toml or spin.toml)
+#[derive(clap::Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// The manifest; more than one serves several apps in this process [default: the one in this folder]
+    #[arg(short, long = "file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Listen here instead of where the manifests say; port 0 lets the system choose
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<SocketAddr>,
+
+    /// Where metrics, health and reload are: an address, or `off` [default: the manifest's, else off]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_admin)]
+    admin: Option<Admin>,
+
+    /// Build what changes in the apps' sources, and swap it in while requests go on
+    #[arg(long)]
+    watch: bool,
+
+    /// Read the apps' variables from a file too
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+
+    /// What all instances of all apps may take together [default: three quarters of the machine's]
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
+    memory: Option<u64>,
+
+    /// Write a line of JSON for each request to a file, or to standard output: -
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
+
+    /// How long requests may go on after SIGTERM
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s")]
+    drain: Duration,
+
+    /// Refuse guests of WASI 0.3
+    #[arg(long)]
+    no_wasi_0_3: bool,
+}
+
+const AFTER_HELP: &str = "\
+SIGTERM and Ctrl-C let requests end, then stop. SIGHUP loads the manifests anew: what changed is
+compiled and proven first, then swapped in; if anything is wrong, the running version goes on.";
+
+/// `--admin`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admin {
+    Off,
+    At(SocketAddr),
+}
+
+fn parse_admin(text: &str) -> Result<Admin, String> {
+    match text {
+        "off" => Ok(Admin::Off),
+        _ => text
+            .parse()
+            .map(Admin::At)
+            .map_err(|_| "write ADDRESS:PORT, such as 127.0.0.1:9090, or off".into()),
+    }
+}
+
+pub fn run(args: Args) -> Result<ExitCode, Fail> {
+    // 1. What the manifests say.
+    let files = manifests(&args)?;
+    let apps = read(&files, &args)?;
+
+    // 2. Sockets first: that a port is taken shall be known before anything is compiled.
+    let places = listeners::places(&apps, &args.listen);
+    let listeners =
+        places.iter().map(|place| listeners::open(&place.listen)).collect::<Result<Vec<_>, _>>()?;
+    let admin =
+        admin(&args, &apps).map(|address| listeners::open(&Listen { address, tls: None })).transpose()?;
+
+    // 3. Engines and pools, sized for these apps.
+    let mut plan = Plan::of(&apps, args.memory);
+    plan.wasi_0_3 = !args.no_wasi_0_3;
+    let setup = Setup { plan, cache: Cache::of_user(), trusted: crate::key::trusted(), ..Setup::default() };
+    let machine = Machine::new(setup)?;
+    if let Some(why) = &machine.engines.unpooled {
+        warn(why);
+    }
+
+    // 4. Code, stores, routes: everything that a request needs, proven.
+    let progress = announce::Loading::new();
+    let site = site::build(&machine, apps, &places, None, &progress);
+    progress.clear();
+    let site = site?;
+
+    // 5. Serve, until somebody says stop.
+    let bound = places.into_iter().zip(listeners).collect();
+    control::serve(control::Start { args, files, machine, site, bound, admin })
+}
+
+/// The manifests that were named, or the one in this folder.
+fn manifests(args: &Args) -> Result<Vec<PathBuf>, Fail> {
+    if !args.files.is_empty() {
+        return Ok(args.files.clone());
+    }
+    match find_manifest(&PathBuf::from(".")) {
+        Ok(file) => Ok(vec![file]),
+        Err(finding) => Err(Fail::new(finding.message).help(finding.help.unwrap_or_default())),
+    }
+}
+
+/// Reads all manifests; prints what is doubtful, and fails with everything that is wrong.
+fn read(files: &[PathBuf], args: &Args) -> Result<Vec<App>, Fail> {
+    let env = |name: &str| std::env::var(name).ok();
+    let mut surroundings = Surroundings::new(&env);
+    surroundings.variables_files.clone_from(&args.env_file);
+    let (mut apps, mut warnings, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    for file in files {
+        match read_manifest(file, &surroundings) {
+            Ok((app, doubtful)) => {
+                apps.push(app);
+                warnings.extend(doubtful);
+            }
+            Err(wrong) => errors.extend(wrong),
+        }
+    }
+    show(&warnings);
+    if errors.is_empty() {
+        return Ok(apps);
+    }
+    Err(Fail::shown(render(&errors)))
+}
+
+fn show(findings: &[Diagnostic]) {
+    if !findings.is_empty() {
+        // Nobody is left to tell if the stream is closed.
+        let _ = std::io::stderr().write_all(render(findings).as_bytes());
+    }
+}
+
+fn render(findings: &[Diagnostic]) -> String {
+    sampan_app::render(findings, std::io::stderr().is_terminal())
+}
+
+/// The command line's word counts, then the first manifest's that has one.
+fn admin(args: &Args, apps: &[App]) -> Option<SocketAddr> {
+    match args.admin {
+        Some(Admin::Off) => None,
+        Some(Admin::At(address)) => Some(address),
+        None => apps.iter().find_map(|app| app.admin),
+    }
+}
+
+fn warn(text: &str) {
+    eprintln!("warning: {text}");
+}

@@ -1,0 +1,185 @@
+//! One version of everything that is served: apps with their stores, handlers and routers. A new version takes
+//! over from the one before what did not change.
+
+use super::announce::Loading;
+use super::assets::{self, Staged};
+use super::listeners::Place;
+use crate::fail::Fail;
+use sampan_app::{App, Component, Listen};
+use sampan_capabilities::Backends;
+use sampan_gateway::Router;
+use sampan_runtime::serve::{self, LoadFailure, Machine};
+use sampan_service::Handler;
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+pub struct Site {
+    pub apps: Vec<Loaded>,
+    routers: Vec<(Listen, Router)>,
+}
+
+/// One app, ready to serve.
+pub struct Loaded {
+    /// As its manifest says.
+    pub app: App,
+    backends: Arc<Backends>,
+    components: HashMap<String, Piece>,
+}
+
+/// One component, ready to serve.
+#[derive(Clone)]
+struct Piece {
+    handler: Arc<dyn Handler>,
+    source: FileId,
+    /// Kept for as long as the handler.
+    _staged: Option<Arc<Staged>>,
+}
+
+/// Tells whether a file is still the one that was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified_ns: i128,
+}
+
+impl FileId {
+    fn of(path: &Path) -> Self {
+        std::fs::metadata(path).map_or_else(
+            |_| FileId::default(),
+            |data| FileId {
+                device: data.dev(),
+                inode: data.ino(),
+                bytes: data.size(),
+                modified_ns: i128::from(data.mtime()) * 1_000_000_000 + i128::from(data.mtime_nsec()),
+            },
+        )
+    }
+}
+
+impl Site {
+    /// What answers at an address.
+    pub fn router(&self, listen: &Listen) -> Option<&Router> {
+        self.routers.iter().find(|(one, _)| one == listen).map(|(_, router)| router)
+    }
+
+    /// How many components there are.
+    pub fn components(&self) -> usize {
+        self.apps.iter().map(|app| app.components.len()).sum()
+    }
+}
+
+/// Makes everything that requests need. Nothing of it is visible before it is complete.
+pub fn build(
+    machine: &Arc<Machine>,
+    apps: Vec<App>,
+    places: &[Place],
+    previous: Option<&Site>,
+    progress: &Loading,
+) -> Result<Site, Fail> {
+    let mut loaded = Vec::new();
+    for app in apps {
+        let before = previous.and_then(|site| site.apps.iter().find(|one| one.app.manifest == app.manifest));
+        loaded.push(load(machine, app, before, progress)?);
+    }
+    let mut routers = Vec::new();
+    for place in places {
+        routers.push((place.listen.clone(), router(&loaded, place)?));
+    }
+    Ok(Site { apps: loaded, routers })
+}
+
+fn load(
+    machine: &Arc<Machine>,
+    app: App,
+    before: Option<&Loaded>,
+    progress: &Loading,
+) -> Result<Loaded, Fail> {
+    // 1. Stores: kept open if they are the same.
+    let stores = |app: &App| (app.keyvalue.clone(), app.sql.clone(), app.state.clone());
+    let same_stores = before.filter(|before| stores(&before.app) == stores(&app));
+    let backends = match same_stores {
+        Some(before) => Arc::clone(&before.backends),
+        None => {
+            let opened = machine.overflow.block_on(Backends::open(&app));
+            Arc::new(opened.map_err(|error| Fail {
+                help: error.help,
+                ..Fail::new(format!("app {}: {}", app.name, error.what))
+            })?)
+        }
+    };
+
+    // 2. Components: those that changed in manifest or file, under the same stores.
+    let mut components = HashMap::new();
+    let mut changed = App { components: Vec::new(), ..app.clone() };
+    let mut fresh = Vec::new();
+    for component in &app.components {
+        let source = FileId::of(&component.source);
+        match same_stores.and_then(|before| unchanged(before, component, source)) {
+            Some(piece) => {
+                components.insert(component.name.clone(), piece);
+            }
+            None => {
+                let mut component = component.clone();
+                let staged = assets::stage(&app, &mut component)?.map(Arc::new);
+                fresh.push((component.name.clone(), source, staged));
+                changed.components.push(component);
+            }
+        }
+    }
+    let handlers =
+        machine.overflow.block_on(serve::load(machine, &changed, &backends, &progress.of(&app.name)));
+    let mut handlers = handlers.map_err(|failures| refused(&app, failures))?;
+    for (name, source, staged) in fresh {
+        if let Some(handler) = handlers.remove(&name) {
+            components.insert(name, Piece { handler, source, _staged: staged });
+        }
+    }
+    Ok(Loaded { app, backends, components })
+}
+
+fn unchanged(before: &Loaded, component: &Component, source: FileId) -> Option<Piece> {
+    let same = before.app.components.iter().any(|one| one == component);
+    // Copied files may have changed without the manifest's words.
+    let piece = before.components.get(&component.name).filter(|_| same && component.assets.is_empty())?;
+    (piece.source == source && source != FileId::default()).then(|| piece.clone())
+}
+
+fn refused(app: &App, failures: Vec<LoadFailure>) -> Fail {
+    let count = failures.len();
+    let mut failures = failures.into_iter();
+    let Some(first) = failures.next() else { return Fail::new(format!("app {} cannot be served", app.name)) };
+    let text = |one: &LoadFailure| format!("app {}, component {}: {}", app.name, one.component, one.message);
+    let mut fail = Fail { help: first.help.clone(), ..Fail::new(text(&first)) };
+    for one in failures {
+        fail.details.push(text(&one));
+        fail.details.extend(one.help.iter().map(|help| format!("help: {help}")));
+    }
+    if count > 1 {
+        // The first one's help belongs to the first one.
+        fail.details.splice(0..0, fail.help.take().map(|help| format!("help: {help}")));
+    }
+    fail
+}
+
+/// The routes of all apps at one address. Apps that share it are told apart by their routes.
+fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
+    let fail = |error: sampan_gateway::RouteError| {
+        Fail::new(error.to_string()).help("correct the route in the manifest")
+    };
+    let handlers = |loaded: &Loaded, prefix: &str| {
+        let pieces = loaded.components.iter();
+        pieces
+            .map(|(name, piece)| (format!("{prefix}{name}"), Arc::clone(&piece.handler)))
+            .collect::<HashMap<_, _>>()
+    };
+    let here: Vec<&Loaded> = place.apps.iter().map(|&index| &apps[index]).collect();
+    if let [one] = here[..] {
+        return Router::new(&one.app.name, &one.app.routes, &handlers(one, "")).map_err(fail);
+    }
+    Err(Fail::new(format!("{} apps want to listen on {}", here.len(), place.listen.address))
+        .help("give each app an address of its own"))
+}

@@ -1,0 +1,72 @@
+//! WordPress on PHP and SQLite, used by a person's browser.
+
+use crate::{App, Up};
+use sampan_testing::{Browser, root};
+use std::process::Command;
+
+/// The site of `examples/wordpress`, copied, so that the test changes nothing of a person's.
+fn site() -> Option<App> {
+    let example = root().join("examples/wordpress");
+    if !(example.join("site").is_dir() && example.join("php-cgi.wasm").is_file()) {
+        let done = Command::new(example.join("setup.sh")).status();
+        if !done.is_ok_and(|status| status.success()) {
+            return sampan_testing::skip("examples/wordpress/setup.sh cannot fetch WordPress");
+        }
+    }
+    let app = App::new("");
+    for name in ["site", "php-cgi.wasm", "sampan.toml"] {
+        let copied = Command::new("cp").arg("-r").arg(example.join(name)).arg(app.path()).status();
+        assert!(copied.is_ok_and(|status| status.success()), "cp {name}");
+    }
+    Some(app)
+}
+
+#[test]
+fn a_person_logs_in_writes_a_post_and_reads_it_back() {
+    let (Some(app), Some(browser)) = (site(), Browser::start()) else { return };
+    let up = app.up();
+
+    // Static files without PHP; PHP's source and the database not at all.
+    let style = up.get("/wp-includes/css/dist/block-library/style.min.css");
+    assert_eq!((style.status, style.header("content-type")), (200, Some("text/css; charset=utf-8")));
+    for hidden in ["/wp-content/database/.ht.sqlite", "/wp-content/db.copy"] {
+        assert_eq!(up.get(hidden).status, 404, "{hidden}");
+    }
+    assert!(!up.get("/wp-config.php").text().contains("DB_NAME"));
+
+    browser.go(&up.url("/wp-login.php"));
+    browser.type_into("#user_login", "admin");
+    browser.type_into("#user_pass", "password");
+    browser.click("#wp-submit");
+    assert!(browser.text("#wpadminbar").contains("My WordPress Website"));
+
+    write_post(&browser, &up, "A boat on the river", "It carries what container ships cannot.");
+    browser.go(&up.url("/"));
+    assert!(browser.text("body").contains("A boat on the river"));
+
+    // Somebody else, without a session, reads it as well.
+    let home = up.get("/").text();
+    assert!(home.contains("A boat on the river"), "{home}");
+}
+
+/// Writes in the block editor, as a person does, and follows the link to what was published.
+fn write_post(browser: &Browser, up: &Up, title: &str, text: &str) {
+    browser.go(&up.url("/wp-admin/post-new.php"));
+    // The greeting that covers the editor at its first use.
+    browser.run(
+        "wp.data.dispatch('core/preferences').set('core/edit-post', 'welcomeGuide', false);\
+         wp.data.dispatch('core/preferences').set('core', 'welcomeGuide', false);",
+    );
+    browser.frame(Some("iframe[name='editor-canvas']"));
+    browser.type_into(".wp-block-post-title", title);
+    browser.type_into(".wp-block-post-title", "\u{e007}");
+    browser.type_into("p.wp-block", text);
+    browser.frame(None);
+    browser.click(".editor-post-publish-panel__toggle");
+    browser.click(".editor-post-publish-button");
+    let link = browser.find(".post-publish-panel__postpublish-header a");
+    drop(link);
+    browser.click(".post-publish-panel__postpublish-header a");
+    assert!(browser.text(".wp-block-post-title").contains(title));
+    assert!(browser.text(".entry-content").contains(text));
+}

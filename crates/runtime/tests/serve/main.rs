@@ -1,0 +1,10 @@
+//! Components behind their handlers, in this process: what a client, a neighbour and an operator see.
+
+mod bad_guests;
+mod bodies;
+mod chains;
+mod harness;
+mod instances;
+mod limits;
+mod requests;
+mod wasi03;

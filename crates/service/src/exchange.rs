@@ -1,0 +1,208 @@
+//! One request and its response: what is refused before a handler sees it, and what is added to both.
+
+use crate::body::{self, ResponseBody};
+use crate::check;
+use crate::handler::{Body, Handler, RequestId, empty};
+use crate::id;
+use crate::line::Line;
+use crate::notice::Notice;
+use futures::FutureExt;
+use http::header::{CONNECTION, HOST};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use sampan_telemetry::{AccessLog, Record};
+use std::any::Any;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a handler may put into a response's extensions for the access log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The route as written in the manifest.
+    pub route: Arc<str>,
+    /// What answered: a component, an upstream, a folder.
+    pub to: Arc<str>,
+}
+
+/// Answers a request. From the call on it is in flight: hyper may find the end of the client's side before it
+/// polls for the answer.
+pub(crate) fn answer(
+    line: Arc<Line>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
+    let flight = Flight::new(line);
+    async move { Ok(exchange(flight, request).await) }
+}
+
+/// The order matters: what a client did wrong never reaches the handler. If the client leaves, this is dropped.
+async fn exchange(mut flight: Flight, request: Request<Incoming>) -> Response<ResponseBody> {
+    // 1. Its name.
+    let (mut head, incoming) = request.into_parts();
+    let id = id::of(&head.headers);
+    flight.note(&head, &id);
+    let http1 = head.version != Version::HTTP_2;
+    let upgrade = head.extensions.get::<OnUpgrade>().is_some();
+    // 2. What no handler should have to think of.
+    let limits = &flight.line.shared.limits;
+    let mut response = match check::request(&mut head, limits) {
+        Err(status) => refusal(status, http1),
+        Ok(()) => {
+            // 3. The handler.
+            head.extensions.insert(flight.line.peer);
+            head.extensions.insert(RequestId(id.clone()));
+            let body = body::request(incoming, limits.body_idle);
+            let handler = &*flight.line.shared.handler;
+            let response = guarded(handler, Request::from_parts(head, body), &flight).await;
+            response.unwrap_or_else(|| failure(StatusCode::INTERNAL_SERVER_ERROR))
+        }
+    };
+    // 4. hyper sends no other interim responses, and switches only where the client asked for it.
+    let status = response.status();
+    let switched = status == StatusCode::SWITCHING_PROTOCOLS;
+    if status.is_informational() && !(switched && upgrade && http1) {
+        response = failure(StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    // 5. The response goes out, and the record is written when its body ends.
+    response.headers_mut().insert(X_REQUEST_ID, id);
+    flight.answered(&response, switched);
+    response.map(|body| ResponseBody::new(body, flight))
+}
+
+async fn guarded(handler: &dyn Handler, request: Request<Body>, flight: &Flight) -> Option<Response<Body>> {
+    // Nothing of a handler that panicked is used again but the handler, which says by implementing the trait
+    // that it can be.
+    match AssertUnwindSafe(async move { handler.handle(request).await }).catch_unwind().await {
+        Ok(response) => Some(response),
+        Err(panic) => {
+            flight.panicked(&*panic);
+            None
+        }
+    }
+}
+
+fn failure(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// After a refusal the connection is not used again: the client and we may not agree on where its next
+/// request begins.
+fn refusal(status: StatusCode, http1: bool) -> Response<Body> {
+    let mut response = failure(status);
+    if http1 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// A request in flight. Dropping it ends it, whatever the reason.
+pub(crate) struct Flight {
+    line: Arc<Line>,
+    /// Only with an access log.
+    entry: Option<Box<Entry>>,
+}
+
+/// What the access log will say.
+struct Entry {
+    log: AccessLog,
+    time: SystemTime,
+    began: Instant,
+    id: HeaderValue,
+    method: Method,
+    target: Uri,
+    version: Version,
+    host: Option<HeaderValue>,
+    /// 0 until there is a response.
+    status: u16,
+    served: Option<Served>,
+    bytes: u64,
+    broken: bool,
+}
+
+impl Flight {
+    fn new(line: Arc<Line>) -> Self {
+        line.begin();
+        Flight { line, entry: None }
+    }
+
+    fn note(&mut self, head: &http::request::Parts, id: &HeaderValue) {
+        let Some(log) = &self.line.shared.log else { return };
+        self.entry = Some(Box::new(Entry {
+            log: log.clone(),
+            time: SystemTime::now(),
+            began: Instant::now(),
+            id: id.clone(),
+            method: head.method.clone(),
+            target: head.uri.clone(),
+            version: head.version,
+            host: head.headers.get(HOST).cloned(),
+            status: 0,
+            served: None,
+            bytes: 0,
+            broken: false,
+        }));
+    }
+
+    fn answered(&mut self, response: &Response<Body>, switched: bool) {
+        self.line.answered(switched);
+        if let Some(entry) = &mut self.entry {
+            entry.status = response.status().as_u16();
+            entry.served = response.extensions().get::<Served>().cloned();
+        }
+    }
+
+    pub fn sent(&mut self, bytes: usize) {
+        if let Some(entry) = &mut self.entry {
+            entry.bytes += bytes as u64;
+        }
+    }
+
+    pub fn broken(&mut self) {
+        if let Some(entry) = &mut self.entry {
+            entry.broken = true;
+        }
+    }
+
+    pub fn panicked(&self, panic: &(dyn Any + Send)) {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("a panic without a message").to_owned();
+        self.line.shared.notices.tell(&Notice::Panicked { message });
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.line.end();
+        let Some(entry) = self.entry.take() else { return };
+        let host = entry.target.authority().map(|authority| authority.as_str());
+        let host = host.or_else(|| entry.host.as_ref().and_then(|host| host.to_str().ok()));
+        entry.log.write(&Record {
+            time: entry.time,
+            duration: entry.began.elapsed(),
+            id: entry.id.to_str().unwrap_or_default(),
+            peer: self.line.peer.address,
+            tls: self.line.peer.tls,
+            version: match entry.version {
+                Version::HTTP_10 => "1.0",
+                Version::HTTP_2 => "2",
+                _ => "1.1",
+            },
+            method: entry.method.as_str(),
+            host: host.unwrap_or_default(),
+            path: entry.target.path(),
+            query: entry.target.query(),
+            status: entry.status,
+            bytes: entry.bytes,
+            broken: entry.broken,
+            route: entry.served.as_ref().map(|served| &*served.route),
+            to: entry.served.as_ref().map(|served| &*served.to),
+        });
+    }
+}
