@@ -1,6 +1,6 @@
 //! The error that ends a command: what happened, what to do next, and the exit code.
 
-use sampan_engine::{LoadError, WrapError};
+use sampan_engine::LoadError;
 use sampan_runtime::{Failure, exit_code};
 use std::io::Write;
 use std::process::ExitCode;
@@ -86,12 +86,7 @@ impl From<LoadError> for Fail {
             LoadError::NotWasm { .. } => {
                 (exit_code::NOT_RUNNABLE, "name a .wasm or .wat file; `sampan inspect` tells more about it")
             }
-            LoadError::Wrap { error: WrapError::BeforeComponents(_), .. } => {
-                (exit_code::NOT_RUNNABLE, "build it again with Spin's SDK 2 or later; its spin.toml can stay")
-            }
-            LoadError::Wrap { .. } => {
-                (exit_code::NOT_RUNNABLE, "build it for wasm32-wasip2, or with a newer version of its SDK")
-            }
+            LoadError::Wrap { error, .. } => (exit_code::NOT_RUNNABLE, error.help()),
             LoadError::Compile { .. } => {
                 (exit_code::NOT_RUNNABLE, "`sampan inspect` tells more about the file")
             }

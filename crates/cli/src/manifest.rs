@@ -35,8 +35,13 @@ pub fn read(path: &Path, env_files: &[PathBuf]) -> Read {
 
 /// Prints findings on standard error.
 pub fn print(diagnostics: &[Diagnostic]) {
+    // Nobody is left to tell if the stream is closed.
+    let _ = std::io::stderr().write_all(rendered(diagnostics).as_bytes());
+}
+
+/// Findings as text for standard error, in colour where a person sees them.
+pub fn rendered(diagnostics: &[Diagnostic]) -> String {
     let color =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-    // Nobody is left to tell if the stream is closed.
-    let _ = std::io::stderr().write_all(render(diagnostics, color).as_bytes());
+    render(diagnostics, color)
 }

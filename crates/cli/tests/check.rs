@@ -156,11 +156,15 @@ fn a_kind_that_cannot_be_served_so() {
     ] {
         assert_says(&app(keys, wat).check(&[]), 1, &["error: the component `a` ", said]);
     }
+    // A program that also exports the handler, as `wstd` makes them.
+    let both = http.replace("(export ", "(export \"wasi:cli/run@0.2.0\" (instance $i)) (export ");
     for (keys, wat) in [
         ("kind = \"cgi\"", PROGRAM),
         ("kind = \"wagi\"", PROGRAM),
         ("kind = \"server\"\nport = 80", PROGRAM),
         ("kind = \"http\"", http),
+        ("", &both),
+        ("kind = \"server\"\nport = 80", &both),
         ("", &export("wasi:http/incoming-handler@0.2.0#handle")),
         ("", &export("fermyon:spin/inbound-http#handle-request")),
     ] {
@@ -192,6 +196,17 @@ fn grants_that_imports_need() {
         let granted = format!("grant = {{ {grant} }}\n[variables]\nv = \"x\"");
         assert_eq!(app(&granted, &wat).check(&[]).stderr, "", "{import}");
     }
+    let all = [
+        "wasi:keyvalue/store@0.2.0-draft2",
+        "fermyon:spin/sqlite",
+        "fermyon:spin/redis",
+        "fermyon:spin/mysql",
+    ];
+    let much = app("", &http_component(&all)).check(&[]);
+    assert_says(&much, 0, &["no grant for much of what it imports: keeps keys and values, uses a database"]);
+    assert!(much.stdout.ends_with("no errors, 1 warning\n"), "{}", much.stdout);
+    let mqtt = app("", &http_component(&["spin:mqtt/mqtt@3.0.0"])).check(&[]);
+    assert_says(&mqtt, 0, &["publishes by MQTT (spin:mqtt/mqtt), which this version does not"]);
     let wrong = app("grant = { services = [\"mysql://db\"] }", &http_component(&["spin:redis/redis@3.0.0"]));
     assert_says(&wrong.check(&[]), 0, &["connects to Redis"]);
 }

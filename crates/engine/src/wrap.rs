@@ -23,16 +23,37 @@ pub enum WrapError {
     Encode(String),
 }
 
+impl WrapError {
+    /// What the user can do about it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            WrapError::BeforeComponents(_) => {
+                "build it again with Spin's SDK 2 or later; its spin.toml can stay"
+            }
+            WrapError::Untyped => "strip it less, or build it for wasm32-wasip2",
+            WrapError::Encode(_) => "build it for wasm32-wasip2, or with a newer version of its SDK",
+        }
+    }
+}
+
 /// Makes a component of a module in the component ABI; anything else stays as it is.
 pub fn to_component<'a>(kind: &Kind, wasm: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>, WrapError> {
-    let wasm = match kind {
-        Kind::UnwrappedComponent { export } if BEFORE_COMPONENTS.contains(&export.as_str()) => {
-            return Err(WrapError::BeforeComponents(export.clone()));
-        }
-        Kind::UnwrappedComponent { .. } => Cow::Owned(wrap(&wasm)?),
-        _ => wasm,
+    let wasm = match wrapped(kind, &wasm) {
+        Some(component) => Cow::Owned(component?),
+        None => wasm,
     };
     Ok(if kind.becomes_component() { name_releases(wasm) } else { wasm })
+}
+
+/// The component that a module in the component ABI becomes; `None` for anything else.
+pub fn wrapped(kind: &Kind, wasm: &[u8]) -> Option<Result<Vec<u8>, WrapError>> {
+    match kind {
+        Kind::UnwrappedComponent { export } if BEFORE_COMPONENTS.contains(&export.as_str()) => {
+            Some(Err(WrapError::BeforeComponents(export.clone())))
+        }
+        Kind::UnwrappedComponent { .. } => Some(wrap(wasm)),
+        _ => None,
+    }
 }
 
 /// The module says in a custom section which interfaces it imports and exports; what it imports of preview 1

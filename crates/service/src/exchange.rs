@@ -3,12 +3,12 @@
 use crate::body::{self, ResponseBody};
 use crate::check;
 use crate::handler::{Body, Handler, RequestId, empty};
-use crate::id;
+use crate::id::{self, X_REQUEST_ID};
 use crate::line::Line;
 use crate::notice::Notice;
 use futures::FutureExt;
 use http::header::{CONNECTION, HOST};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use sampan_telemetry::{AccessLog, Record};
@@ -17,8 +17,6 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a handler may put into a response's extensions for the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]

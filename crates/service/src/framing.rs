@@ -30,12 +30,10 @@ pub(crate) struct Framing {
     /// Lines of the head that have ended.
     lines: u32,
     empty_lines: u8,
-    /// The beginning of the line that has not ended, without its end.
+    /// The beginning of the line that has not ended, and its last byte.
     line: Vec<u8>,
     /// How long that line is.
     line_len: usize,
-    /// The last byte of that line.
-    last: u8,
     length: Option<u64>,
     chunked: bool,
 }
@@ -57,18 +55,19 @@ impl Framing {
                 At::Body(left) | At::Chunk(left) => self.skip(left, bytes.len() - at),
                 At::Head | At::ChunkSize | At::Trailers => {
                     let rest = &bytes[at..];
-                    let end = rest.iter().position(|byte| *byte == b'\n');
-                    match end {
-                        None => {
-                            self.keep(rest);
-                            rest.len()
-                        }
-                        Some(end) => {
-                            self.keep(&rest[..end]);
-                            self.end_line().map_err(|()| at + end)?;
-                            end + 1
-                        }
-                    }
+                    let Some(end) = memchr::memchr(b'\n', rest) else {
+                        self.keep(rest);
+                        return Ok(());
+                    };
+                    let line = &rest[..end];
+                    let checked = if self.line_len == 0 {
+                        self.line(line)
+                    } else {
+                        self.keep(line);
+                        self.kept()
+                    };
+                    checked.map_err(|()| at + end)?;
+                    end + 1
                 }
             }
         }
@@ -87,40 +86,46 @@ impl Framing {
         count
     }
 
+    /// Keeps a part of a line; of a long one its beginning and its last byte.
     fn keep(&mut self, part: &[u8]) {
-        if let Some(last) = part.last() {
-            self.last = *last;
-        }
+        let Some(last) = part.last() else { return };
         self.line_len += part.len();
         let room = LINE_MAX - self.line.len().min(LINE_MAX);
         self.line.extend_from_slice(&part[..part.len().min(room)]);
+        if self.line_len > LINE_MAX {
+            self.line.truncate(LINE_MAX);
+            self.line.push(*last);
+        }
     }
 
-    fn end_line(&mut self) -> Result<(), ()> {
+    /// The line that was kept has ended.
+    fn kept(&mut self) -> Result<(), ()> {
+        let line = std::mem::take(&mut self.line);
+        self.line_len = 0;
+        self.line(&line)
+    }
+
+    /// A line without its line feed. One that was kept may lack its middle, but is longer than [`LINE_MAX`] then.
+    fn line(&mut self, line: &[u8]) -> Result<(), ()> {
         // A line feed alone ends no line.
-        if self.line_len == 0 || self.last != b'\r' {
-            return Err(());
-        }
-        let len = self.line_len - 1;
-        self.line.truncate(len);
+        let Some((b'\r', line)) = line.split_last() else { return Err(()) };
         match self.at {
-            At::Head if len == 0 => self.end_head()?,
+            At::Head if line.is_empty() => self.end_head()?,
             At::Head => {
-                if self.lines > 0 {
-                    self.header(len)?;
+                // Most headers are none of those that matter.
+                if matches!(line[0], b'c' | b'C' | b't' | b'T') && self.lines > 0 {
+                    self.header(line)?;
                 }
                 self.lines += 1;
             }
             At::ChunkSize => {
-                let size = chunk_size(&self.line).ok_or(())?;
+                let size = chunk_size(line).ok_or(())?;
                 // With the line end after the data.
                 self.at = if size == 0 { At::Trailers } else { At::Chunk(size.checked_add(2).ok_or(())?) };
             }
-            At::Trailers if len == 0 => self.at = At::Head,
+            At::Trailers if line.is_empty() => self.at = At::Head,
             At::Trailers | At::Body(_) | At::Chunk(_) => {}
         }
-        self.line.clear();
-        self.line_len = 0;
         Ok(())
     }
 
@@ -142,20 +147,16 @@ impl Framing {
     }
 
     /// One of both lengths, and once.
-    fn header(&mut self, len: usize) -> Result<(), ()> {
-        // Most headers are none of these.
-        if !matches!(self.line.first(), Some(b'c' | b'C' | b't' | b'T')) {
-            return Ok(());
-        }
-        let Some(colon) = self.line.iter().position(|byte| *byte == b':') else { return Ok(()) };
-        let (name, value) = (&self.line[..colon], self.line[colon + 1..].trim_ascii());
+    fn header(&mut self, line: &[u8]) -> Result<(), ()> {
+        let Some(colon) = line.iter().take(LINE_MAX).position(|byte| *byte == b':') else { return Ok(()) };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if name.eq_ignore_ascii_case(b"content-length") {
             let again = self.length.is_some() || self.chunked;
-            let number = decimal(value).filter(|_| len < LINE_MAX && !again);
+            let number = decimal(value).filter(|_| line.len() < LINE_MAX && !again);
             self.length = Some(number.ok_or(())?);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             // The one coding that we decode; others would reach the handler undecoded.
-            let known = value.eq_ignore_ascii_case(b"chunked") && len < LINE_MAX;
+            let known = value.eq_ignore_ascii_case(b"chunked") && line.len() < LINE_MAX;
             if self.length.is_some() || self.chunked || !known {
                 return Err(());
             }

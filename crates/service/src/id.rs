@@ -1,18 +1,19 @@
 //! Names of requests: the client's if it is harmless, or a new one.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::cell::Cell;
+
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longer names are replaced: they go into logs.
 const LEN_MAX: usize = 128;
 
 /// The request's name.
 pub(crate) fn of(headers: &HeaderMap) -> HeaderValue {
-    let mut given = headers.get_all("x-request-id").iter();
-    match (given.next(), given.next()) {
-        (Some(id), None) if valid(id.as_bytes()) => id.clone(),
+    match headers.get(X_REQUEST_ID) {
+        Some(id) if valid(id.as_bytes()) && headers.get_all(X_REQUEST_ID).iter().count() == 1 => id.clone(),
         _ => new(),
     }
 }
@@ -31,7 +32,8 @@ fn new() -> HeaderValue {
     let mut text = [0; 32];
     hexadecimal(mix(high ^ low.rotate_left(32)), &mut text[..16]);
     hexadecimal(mix(low), &mut text[16..]);
-    HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&text)).expect("digits are visible characters")
+    // One allocation, however often it is cloned.
+    HeaderValue::from_maybe_shared(Bytes::from_owner(text)).expect("digits are visible characters")
 }
 
 fn seed() -> (u64, u64) {

@@ -37,9 +37,11 @@ impl fmt::Display for Notice {
     }
 }
 
+type Tell = dyn Fn(&Notice) + Send + Sync;
+
 /// Who is told. The default is nobody.
 #[derive(Clone, Default)]
-pub struct Notices(Option<Arc<dyn Fn(&Notice) + Send + Sync>>);
+pub struct Notices(Option<Arc<Tell>>);
 
 impl Notices {
     pub fn to(tell: impl Fn(&Notice) + Send + Sync + 'static) -> Self {

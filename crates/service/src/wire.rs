@@ -5,9 +5,10 @@ use crate::framing::Framing;
 use crate::line::{Line, phase};
 use crate::worker::Slot;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -21,6 +22,11 @@ const ALWAYS_FIRST: &[u8] = b"HTTP/1.";
 /// How often to look for that reset: soon at first, then seldom.
 const LOOK_FIRST: Duration = Duration::from_millis(5);
 const LOOK_LAST: Duration = Duration::from_secs(1);
+
+/// After the last response a client may go on to send for so long and so much. Closing earlier would make its
+/// kernel throw the response away.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 16 << 20;
 
 /// No request is like this, so hyper answers it with 400 and closes, after the responses before it.
 const MALFORMED: &[u8] = b"\0\r\n\r\n";
@@ -41,6 +47,10 @@ pub(crate) struct Wire {
     before_at: usize,
     /// Nothing more is read: the client has ended its side or broken the rules.
     ended: bool,
+    /// It has ended its side.
+    end_of_stream: bool,
+    /// Our side is closed; until when to throw away what comes, and how much came.
+    lingering: Option<(Instant, usize)>,
     /// When the client ended its side during a request: the next look whether it is gone, and how long after
     /// the one before.
     look: Option<(Instant, Duration)>,
@@ -65,6 +75,8 @@ impl Wire {
             before: first,
             before_at: 0,
             ended: false,
+            end_of_stream: false,
+            lingering: None,
             look: None,
             owed: 0,
             waiting: None,
@@ -157,7 +169,10 @@ impl Wire {
         self.waiting = Some((since, within, requests));
         let limit = if within || requests == 0 { limits.header_timeout } else { limits.keep_alive };
         let Some(deadline) = since.checked_add(limit) else { return Poll::Pending };
-        self.read_timer.poll(cx, deadline).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        ready!(self.read_timer.poll(cx, deadline));
+        // Enough waiting: no lingering either.
+        self.end_of_stream = true;
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Notes how far writing came; a client that takes nothing for too long is an error.
@@ -172,6 +187,28 @@ impl Wire {
         let since = *self.stalled.get_or_insert_with(Instant::now);
         let Some(deadline) = since.checked_add(self.line.shared.limits.write_stall) else { return result };
         self.write_timer.poll(cx, deadline).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Throws away what a client still sends of a request that was answered before its end.
+    fn linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let incomplete = self.strict.as_ref().is_some_and(|strict| self.ended || !strict.between_messages());
+        if self.end_of_stream || !incomplete || self.line.phase() == phase::UPGRADED {
+            return Poll::Ready(());
+        }
+        let Some((until, mut count)) = self.lingering else { return Poll::Ready(()) };
+        let mut heap = [MaybeUninit::uninit(); 16 << 10];
+        while count < LINGER_BYTES {
+            let mut buf = ReadBuf::uninit(&mut heap);
+            match self.stream.poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => count += buf.filled().len(),
+                Poll::Ready(_) => break,
+                Poll::Pending => {
+                    self.lingering = Some((until, count));
+                    return self.read_timer.poll(cx, until);
+                }
+            }
+        }
+        Poll::Ready(())
     }
 
     /// Leaves out what was sent early.
@@ -204,6 +241,7 @@ impl AsyncRead for Wire {
             match this.stream.poll_read(cx, buf) {
                 Poll::Ready(Ok(())) if buf.filled().len() == start => {
                     this.ended = true;
+                    this.end_of_stream = true;
                     return this.at_end(cx);
                 }
                 Poll::Ready(Ok(())) => this.check(buf, start),
@@ -267,12 +305,16 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let done = match &mut this.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        };
-        // A TLS client that does not read may hold up the farewell.
-        this.wrote(cx, done.map_ok(|()| 0)).map_ok(drop)
+        if this.lingering.is_none() {
+            let done = match &mut this.stream {
+                Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+                Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            };
+            // A TLS client that does not read may hold up the farewell.
+            ready!(this.wrote(cx, done.map_ok(|()| 0)))?;
+            this.lingering = Some((Instant::now() + LINGER, 0));
+        }
+        this.linger(cx).map(Ok)
     }
 }
 

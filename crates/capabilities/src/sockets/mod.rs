@@ -100,13 +100,23 @@ impl Sockets {
             ..Policy::default()
         };
         let sockets = Sockets { policy: Arc::new(policy) };
-        wasi.allow_tcp(sockets.any(Protocol::Tcp)).allow_udp(sockets.any(Protocol::Udp));
-        let hook = sockets.clone();
+        sockets.allow(wasi);
+        Ok(sockets)
+    }
+
+    /// Tells wasmtime-wasi what is granted; for each further guest that shares these grants.
+    pub fn allow(&self, wasi: &mut WasiCtxBuilder) {
+        let (tcp, udp) = (self.any(Protocol::Tcp), self.any(Protocol::Udp));
+        wasi.allow_tcp(tcp).allow_udp(udp);
+        if !tcp && !udp {
+            // The crate refuses every address by itself.
+            return;
+        }
+        let hook = self.clone();
         wasi.socket_addr_check(move |address, reason| {
             let allowed = hook.check(address, reason);
             Box::pin(async move { allowed })
         });
-        Ok(sockets)
     }
 
     /// Where the ports of `-p` are: protocol, the guest's port, the host's address.

@@ -20,11 +20,13 @@ const ADDRESSES_MAX: usize = 8;
 const TEXT_MAX: usize = 4 << 10;
 
 /// One server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// A name, or an address without brackets.
     pub host: String,
     pub port: u16,
+    /// The grants under which a guest reaches it; `None` where the manifest names it.
+    reach: Option<Vec<HostPattern>>,
 }
 
 /// What an address says.
@@ -161,10 +163,28 @@ impl Address {
         }
     }
 
-    /// The first server that no grant allows.
-    pub fn refused(&self, grants: &[Origin]) -> Option<&Server> {
-        let allowed = |server: &&Server| grants.iter().any(|origin| server.granted(origin, self.scheme()));
-        self.servers().iter().find(|server| !allowed(server))
+    /// Lets a guest with these grants reach the servers, or names the first that it may not.
+    pub fn grant(&mut self, grants: &[Origin]) -> Result<(), String> {
+        let scheme = self.scheme();
+        let servers = match self {
+            Address::Postgres { servers, .. } => servers.as_mut_slice(),
+            Address::MySql { server, .. } => std::slice::from_mut(server),
+        };
+        for server in servers {
+            let covering = grants.iter().filter(|origin| server.granted(origin, scheme));
+            let reach: Vec<HostPattern> = covering.map(|origin| origin.host.clone()).collect();
+            server.reach = Some(reach);
+            let literal = server.host.parse().map_or(true, |address| server.reaches(address));
+            if server.reach.as_ref().is_some_and(Vec::is_empty) || !literal {
+                return Err(format!("{scheme}://{server}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The grants under which the servers are reached, for telling addresses apart.
+    pub fn reach(&self) -> String {
+        self.servers().iter().map(|server| format!("{:?}", server.reach)).collect()
     }
 }
 
@@ -187,33 +207,49 @@ impl Server {
         if host.is_empty() || port == 0 || host.starts_with('/') || host.chars().any(char::is_control) {
             return Err(bad("the address names no host that can be reached"));
         }
-        Ok(Server { host, port })
+        Ok(Server { host, port, reach: None })
     }
 
-    /// Whether the grant covers the server. What a manifest says is granted as it stands, private networks
-    /// too; but `*` and `*.example.com` do not reach link-local addresses (with their metadata services) and
-    /// other special ones.
+    /// Whether the grant covers scheme, host and port. A network may cover what the name leads to.
     fn granted(&self, origin: &Origin, scheme: &str) -> bool {
         let schemes = if scheme == "postgres" { ["postgres", "postgresql"] } else { ["mysql", "mariadb"] };
-        let special = self.host.parse().is_ok_and(|address| Space::of(address) == Space::Special);
-        let exact = matches!(origin.host, HostPattern::Network(_));
-        (exact || !special) && schemes.iter().any(|scheme| origin.allows(scheme, &self.host, self.port))
+        let host = match &origin.host {
+            HostPattern::Network(_) if self.host.parse::<IpAddr>().is_err() => "*".parse(),
+            other => Ok(other.clone()),
+        };
+        let Ok(host) = host else { return false };
+        let origin = Origin { scheme: origin.scheme.clone(), host, port: origin.port };
+        schemes.iter().any(|scheme| origin.allows(scheme, &self.host, self.port))
     }
 
-    /// The addresses to try. A name does not lead to special addresses.
+    /// Whether the address may be connected to: the rule of outbound HTTP (`http/policy.rs`).
+    fn reaches(&self, address: IpAddr) -> bool {
+        let Some(reach) = &self.reach else { return true };
+        let space = Space::of(address);
+        reach.iter().any(|pattern| match pattern {
+            HostPattern::Any | HostPattern::Below(_) | HostPattern::Pattern(_) => space == Space::Public,
+            HostPattern::Name(_) => space != Space::Special,
+            HostPattern::Network(_) => pattern.matches_address(address),
+        })
+    }
+
+    /// The addresses to try.
     pub async fn resolve(&self) -> Result<Vec<SocketAddr>, Error> {
         if let Ok(address) = self.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, self.port)]);
         }
         let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
         let found = found.map_err(|error| bad(format!("cannot find {}: {error}", self.host)))?;
-        let mut usable: Vec<SocketAddr> =
-            found.filter(|address| Space::of(address.ip()) != Space::Special).collect();
-        usable.truncate(ADDRESSES_MAX);
-        if usable.is_empty() {
-            return Err(bad(format!("{} leads to no address that may be used", self.host)));
+        let found: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
+        let usable: Vec<SocketAddr> =
+            found.iter().copied().filter(|address| self.reaches(address.ip())).collect();
+        match (found.first(), usable.is_empty()) {
+            (Some(first), true) => {
+                Err(bad(format!("{} leads to {}, which is not granted", self.host, first.ip())))
+            }
+            (None, _) => Err(bad(format!("{} leads to no address", self.host))),
+            _ => Ok(usable),
         }
-        Ok(usable)
     }
 }
 
@@ -278,6 +314,7 @@ mod percent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sampan_app::PortPattern;
 
     #[test]
     fn parameters_are_taken_out_of_both_forms() {
@@ -344,21 +381,22 @@ mod tests {
         assert!(Address::mysql("postgres://u@h/d").is_err());
     }
 
+    fn origin(scheme: &str, host: &str, port: PortPattern) -> Origin {
+        Origin { scheme: (scheme != "*").then(|| scheme.to_owned()), host: host.parse().unwrap(), port }
+    }
+
     #[test]
     fn grants_cover_scheme_host_and_port() {
-        let origin = |scheme: &str, host: &str, port| Origin {
-            scheme: (scheme != "*").then(|| scheme.to_owned()),
-            host: host.parse().unwrap(),
-            port,
-        };
-        use sampan_app::PortPattern::{Any, One};
+        use PortPattern::{Any, One};
         let table = [
             ("postgres://u@db/d", origin("postgres", "db", One(5432)), true),
             ("postgres://u@db/d", origin("postgresql", "db", One(5432)), true),
             ("postgres://u@db/d", origin("mysql", "db", Any), false),
             ("postgres://u@db:1/d", origin("postgres", "db", One(5432)), false),
             ("postgres://u@db,evil/d", origin("postgres", "db", Any), false),
-            ("postgres://u@127.0.0.1/d", origin("*", "*", Any), true),
+            ("postgres://u@127.0.0.1/d", origin("*", "*", Any), false),
+            ("postgres://u@8.8.8.8/d", origin("*", "*", Any), true),
+            ("postgres://u@127.0.0.1/d", origin("postgres", "127.0.0.1", One(5432)), true),
             ("postgres://u@169.254.169.254/d", origin("*", "*", Any), false),
             ("postgres://u@169.254.169.254/d", origin("*", "169.254.0.0/16", Any), true),
             ("mysql://u@10.0.0.7/d", origin("mysql", "10.0.0.0/8", One(3306)), true),
@@ -367,7 +405,32 @@ mod tests {
         for (text, grant, allowed) in table {
             let address =
                 if text.starts_with("mysql") { Address::mysql(text) } else { Address::postgres(text) };
-            assert_eq!(address.unwrap().refused(&[grant]).is_none(), allowed, "{text}");
+            assert_eq!(address.unwrap().grant(&[grant]).is_ok(), allowed, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_leads_where_the_grants_say() {
+        let table: &[(&[&str], &str, bool)] = &[
+            (&["*"], "8.8.8.8", true),
+            (&["*"], "10.0.0.1", false),
+            (&["*.example.com"], "10.0.0.1", false),
+            (&["db.example.com"], "10.0.0.1", true),
+            (&["db.example.com"], "169.254.169.254", false),
+            (&["10.0.0.0/8"], "10.0.0.1", true),
+            (&["10.0.0.0/8"], "8.8.8.8", false),
+            (&["*", "127.0.0.0/8"], "127.0.0.1", true),
+        ];
+        for (hosts, leads_to, allowed) in table {
+            let mut address = Address::postgres("postgres://u@db.example.com/d").unwrap();
+            let grants: Vec<Origin> =
+                hosts.iter().map(|host| origin("postgres", host, PortPattern::Any)).collect();
+            assert_eq!(address.grant(&grants), Ok(()), "{hosts:?}");
+            assert_eq!(
+                address.servers()[0].reaches(leads_to.parse().unwrap()),
+                *allowed,
+                "{hosts:?} {leads_to}"
+            );
         }
     }
 }

@@ -38,8 +38,8 @@ pub struct Databases {
     by_address: Mutex<HashMap<Key, (Arc<Store>, Instant)>>,
 }
 
-/// An address as the guest wrote it, with the authorities that it trusts there.
-type Key = (Dialect, String, Option<String>);
+/// An address as the guest wrote it, the authorities that it trusts there, and the grants that allow it.
+type Key = (Dialect, String, Option<String>, String);
 
 /// One database.
 struct Store {
@@ -75,7 +75,7 @@ impl Databases {
     }
 
     fn at(&self, dialect: Dialect, text: &str, address: Address, ca: Option<String>) -> Arc<Store> {
-        let key = (dialect, text.to_owned(), ca.clone());
+        let key = (dialect, text.to_owned(), ca.clone(), address.reach());
         let mut known = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((store, used)) = known.get_mut(&key) {
             *used = Instant::now();
@@ -224,16 +224,13 @@ impl Granted {
             Dialect::MySql => Address::mysql(name),
         };
         let looks_like_a_name = !name.contains("://") && !name.contains('=');
-        let address = address.map_err(|error| match looks_like_a_name {
+        let mut address = address.map_err(|error| match looks_like_a_name {
             true => Error::Connection(format!("there is no granted database {name:?}; {error}")),
             false => error,
         })?;
-        if let Some(server) = address.refused(&self.services) {
-            let origin = format!("{}://{server}", address.scheme());
-            self.explain.refused(
-                &format!("connect to {origin}"),
-                &format!("allowed_outbound_hosts = [\"{origin}\"]"),
-            );
+        if let Err(origin) = address.grant(&self.services) {
+            self.explain
+                .refused(&format!("connect to {origin}"), &format!("grant = {{ services = [{origin:?}] }}"));
             return Err(Error::Denied(format!("{origin} is not granted")));
         }
         Ok(self.databases.at(dialect, name, address, ca))

@@ -182,7 +182,9 @@ impl<D: Driver> Leased<D> {
     pub async fn give_back(mut self) {
         let clean = timeout(CLEAN_MAX, self.session.clean()).await.unwrap_or(false);
         if clean && self.session.usable() {
-            lock(&self.pool.idle).push((self.session, self.proven));
+            let mut idle = lock(&self.pool.idle);
+            idle.retain(|(_, since)| since.elapsed() <= IDLE_MAX);
+            idle.push((self.session, self.proven));
         }
     }
 

@@ -41,8 +41,10 @@ pub(super) struct PostgresSession {
     prepared: HashMap<String, Statement>,
     statement_timeout: Duration,
     used: bool,
-    /// Its state is not known any more, or cannot be taken back.
+    /// What the guest did cannot be taken back.
     spoiled: bool,
+    /// The protocol's state is not known any more.
+    broken: bool,
 }
 
 impl Driver for Postgres {
@@ -96,6 +98,7 @@ impl Postgres {
             statement_timeout: self.statement_timeout,
             used: false,
             spoiled: false,
+            broken: false,
         };
         session.client.batch_execute(&session.set_timeout()).await.map_err(|error| failed(&error))?;
         Ok(session)
@@ -122,7 +125,7 @@ impl Session for PostgresSession {
             Failure::Ours(error) => error,
             Failure::Driver(error) => {
                 // Anything but an error of the database leaves the protocol in an unknown state.
-                self.spoiled |= error.as_db_error().is_none();
+                self.broken |= error.as_db_error().is_none();
                 failed(&error)
             }
         })
@@ -133,7 +136,7 @@ impl Session for PostgresSession {
     }
 
     fn usable(&self) -> bool {
-        !self.client.is_closed()
+        !self.broken && !self.client.is_closed()
     }
 
     async fn ping(&mut self) -> bool {

@@ -174,3 +174,28 @@ fn names_must_be_granted_and_of_the_right_kind() {
     let error = Granted::new(&databases, &grants(), &Explain::default()).err().expect("no such store");
     assert!(error.what.contains("orders") && error.help.unwrap().contains("[sql.orders]"), "{}", error.what);
 }
+
+#[test]
+fn transfers_between_the_server_and_the_client_are_refused() {
+    let mut cases = Vec::new();
+    cases.extend(crate::with::postgres().map(|server| {
+        (Dialect::Postgres, server.url(), vec!["COPY transfer FROM STDIN", "COPY transfer TO STDOUT"])
+    }));
+    cases.extend(crate::with::mariadb().map(|server| {
+        (Dialect::MySql, server.url(), vec!["LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE transfer"])
+    }));
+    for (dialect, url, statements) in cases {
+        let granted = at(dialect, &url).granted();
+        block_on(async {
+            let db = handle(&granted, dialect).await;
+            crate::with::run(&db, "CREATE TABLE transfer (a TEXT)").await;
+            for statement in statements {
+                let db = handle(&granted, dialect).await;
+                assert!(rows(&db, statement, &[]).await.is_err(), "{statement}");
+                drop(db);
+            }
+            let db = handle(&granted, dialect).await;
+            assert_eq!(rows(&db, "SELECT a FROM transfer", &[]).await.unwrap().len(), 0, "{dialect:?}");
+        });
+    }
+}

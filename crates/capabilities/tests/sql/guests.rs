@@ -25,8 +25,8 @@ fn component(engine: &Engine, guest: &str, concurrent: bool) -> Component {
     components.entry((guest.to_owned(), concurrent)).or_insert_with(compile).clone()
 }
 
-/// Runs a guest on both engines where it can run on both; the lines that it prints.
-fn lines(guest: &str, app: &App, grants: &Grants, args: &[&str]) -> Vec<String> {
+/// The lines that a guest prints.
+pub fn lines(guest: &str, app: &App, grants: &Grants, args: &[&str]) -> Vec<String> {
     let output = run(guest, app, grants, args, true);
     output.lines().map(str::to_owned).collect()
 }
@@ -67,10 +67,10 @@ async fn call(
 }
 
 /// What a guest may reach by an address.
-fn reach(scheme: &str, port: u16) -> Grants {
+pub fn reach(scheme: &str, host: &str, port: u16) -> Grants {
     let origin = Origin {
         scheme: Some(scheme.to_owned()),
-        host: "127.0.0.1".parse().expect("an address"),
+        host: host.parse().expect("a host"),
         port: PortPattern::One(port),
     };
     Grants { services: vec![origin], ..Grants::default() }
@@ -161,7 +161,7 @@ fn postgres_in_every_version() {
     ] {
         // By the name of a granted store, and by an address.
         let by_name = (app(&database.store), grants(), "db".to_owned());
-        let by_address = (App::default(), reach("postgres", server.port), server.url());
+        let by_address = (App::default(), reach("postgres", "127.0.0.1", server.port), server.url());
         for (app, grants, address) in [by_name, by_address] {
             let args: Vec<&str> = [interface, &address].into_iter().chain(statements).collect();
             let lines = lines(guest, &app, &grants, &args);
@@ -182,7 +182,7 @@ fn postgres_in_every_version() {
 #[test]
 fn postgres_3_has_dates() {
     let Some(server) = postgres() else { return };
-    let grants = reach("postgres", server.port);
+    let grants = reach("postgres", "127.0.0.1", server.port);
     let table = [
         ("SELECT $1::date d ;; date", "d:DbDataType::Date | DbValue::Date((2024, 2, 29))"),
         ("SELECT $1::time d ;; time", "d:DbDataType::Time | DbValue::Time((1, 2, 3, 4000))"),
@@ -207,7 +207,7 @@ fn postgres_3_has_dates() {
 #[test]
 fn postgres_4_has_every_type() {
     let Some(server) = postgres() else { return };
-    let grants = reach("postgres", server.port);
+    let grants = reach("postgres", "127.0.0.1", server.port);
     let lines = lines("sql-v3", &App::default(), &grants, &["postgres-types", &server.url()]);
     let expected = [
         "bool: DbDataType::Boolean DbValue::Boolean(true)",
@@ -254,7 +254,7 @@ fn mysql_in_every_version() {
     ];
     for guest in ["sql-unversioned", "sql-v2", "sql-async"] {
         let by_name = (app(&database.store), grants(), "db".to_owned());
-        let by_address = (App::default(), reach("mysql", server.port), server.url());
+        let by_address = (App::default(), reach("mysql", "127.0.0.1", server.port), server.url());
         for (app, grants, address) in [by_name, by_address] {
             let args: Vec<&str> = ["mysql", &address].into_iter().chain(statements).collect();
             let lines = lines(guest, &app, &grants, &args);
@@ -283,7 +283,8 @@ fn a_guest_of_0_2_runs_without_concurrency() {
     let url = server.url();
     for interface in ["postgres3", "postgres4"] {
         let args = [interface, &url, "SELECT 7 AS n"];
-        let output = run("sql-v3", &App::default(), &reach("postgres", server.port), &args, false);
+        let output =
+            run("sql-v3", &App::default(), &reach("postgres", "127.0.0.1", server.port), &args, false);
         assert_eq!(output, "n:DbDataType::Int32 | DbValue::Int32(7)\n", "{interface}");
     }
 }

@@ -93,6 +93,19 @@ fn postgres_by_mode() {
     let (certificate, key) = authority.server();
     let Some(server) = Postgres::start_tls(&certificate, &key) else { return };
     check(Dialect::Postgres, &server.url(), "sslmode", &authority);
+    // A guest brings its own authority.
+    let url = format!("{}?sslmode=verify-full", server.url().replace("127.0.0.1", "localhost"));
+    let grants = crate::guests::reach("postgres", "localhost", server.port);
+    for (ca, expected) in [
+        (&authority.certificate, "[[DbValue::Int32(1)]]"),
+        (&Authority::new().certificate, "certificate"),
+        (&"nonsense".to_owned(), "not in PEM"),
+    ] {
+        let grants = sampan_app::Grants { env: vec![("CA".to_owned(), ca.clone())], ..grants.clone() };
+        let lines =
+            crate::guests::lines("sql-v3", &sampan_app::App::default(), &grants, &["postgres-ca", &url]);
+        assert!(lines[0].contains(expected), "{lines:?}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use sampan_app::{Cgi, Component, ComponentKind, Diagnostic, Grants, Outline, Severity};
 use sampan_engine::MAX_WASM_BYTES;
 use sampan_engine::detect::{self, Kind};
-use sampan_engine::inspect::{Need, Report, inspect, unknown_imports};
+use sampan_engine::inspect::{Grant, Need, Report, inspect, unknown_imports};
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ use std::rc::Rc;
 
 /// Unknown imports that a message names.
 const NAMED_IMPORTS: usize = 5;
+/// Of more grants that are missing, one warning tells all.
+const TOLD_EACH: usize = 3;
 
 /// Where findings are to be shown.
 pub struct Place<'a> {
@@ -21,10 +23,13 @@ pub struct Place<'a> {
     pub outline: &'a Outline,
 }
 
+/// What a file is and holds, or why it is no component.
+type Seen = Result<(Kind, Report), Problem>;
+
 /// Files that were looked into.
 #[derive(Default)]
 pub struct Looked {
-    files: HashMap<PathBuf, Rc<Result<(Kind, Report), Problem>>>,
+    files: HashMap<PathBuf, Rc<Seen>>,
 }
 
 /// Why a file is no component: what is wrong, and what to do.
@@ -70,33 +75,19 @@ pub fn check(component: &Component, place: &Place<'_>, looked: &mut Looked) -> V
         let message = format!("the component `{name}` imports what Sampan does not provide: {names}{more}");
         add(Severity::Error, message, format!("`sampan inspect {}` shows all", component.source.display()));
     }
-    for grant in report.grants.iter().filter(|grant| lacks(&component.grants, grant.needs)) {
-        let imports = grant.imports.join(", ");
-        if grant.needs == Need::Mqtt {
-            let message =
-                format!("the component `{name}` {} ({imports}), which this version does not", grant.reason);
-            add(
-                Severity::Warning,
-                message,
-                "a call returns the error that the interface has for it".to_owned(),
-            );
-            continue;
-        }
-        let message = format!("the component `{name}` {} ({imports}), and no grant allows it", grant.reason);
-        let help =
-            format!("add {}, unless the component never does it", example(grant.needs, place.outline.spin));
+    for (message, help) in lacking(component, report, place.outline.spin) {
         add(Severity::Warning, message, help);
     }
     diagnostics
 }
 
 impl Looked {
-    fn look(&mut self, path: &Path) -> Rc<Result<(Kind, Report), Problem>> {
+    fn look(&mut self, path: &Path) -> Rc<Seen> {
         self.files.entry(path.to_owned()).or_insert_with(|| Rc::new(look_into(path))).clone()
     }
 }
 
-fn look_into(path: &Path) -> Result<(Kind, Report), Problem> {
+fn look_into(path: &Path) -> Seen {
     let plain = |message: String| Problem { message, help: None };
     let unreadable = |error: std::io::Error| Problem {
         message: format!("cannot read it: {error}"),
@@ -190,6 +181,32 @@ fn advice(kind: &Kind, report: &Report) -> &'static str {
             "a component exports wasi:http/incoming-handler or wasi:http/handler; `sampan inspect` shows its exports"
         }
     }
+}
+
+/// What the imports need and nothing grants: a message and a help for each.
+fn lacking(component: &Component, report: &Report, spin: bool) -> Vec<(String, String)> {
+    let name = &component.name;
+    let grants: Vec<_> = report.grants.iter().filter(|grant| lacks(&component.grants, grant.needs)).collect();
+    if grants.len() > TOLD_EACH {
+        let reasons: Vec<_> = grants.iter().map(|grant| grant.reason).collect();
+        let message = format!(
+            "the component `{name}` has no grant for much of what it imports: {}",
+            reasons.join(", ")
+        );
+        let help = "SDKs of some languages import all that there is; grant what the component does";
+        return vec![(message, help.to_owned())];
+    }
+    let one = |grant: &&Grant| {
+        let imports = grant.imports.join(", ");
+        let message = format!("the component `{name}` {} ({imports})", grant.reason);
+        if grant.needs == Need::Mqtt {
+            let help = "a call returns the error that the interface has for it";
+            return (format!("{message}, which this version does not"), help.to_owned());
+        }
+        let help = format!("add {}, unless the component never does it", example(grant.needs, spin));
+        (format!("{message}, and no grant allows it"), help)
+    };
+    grants.iter().map(one).collect()
 }
 
 /// Whether nothing is granted of a kind. Files and environment are not told: what every program imports says

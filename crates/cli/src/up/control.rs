@@ -6,6 +6,7 @@ use super::listeners::{self, Place};
 use super::site::{self, Site};
 use super::{Args, read, warn};
 use crate::fail::{Fail, print_stdout};
+use crate::watch;
 use arc_swap::ArcSwap;
 use sampan_app::Listen;
 use sampan_runtime::serve::Machine;
@@ -19,6 +20,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 use tokio::sync::oneshot;
+
+/// Said after every change that cannot be served.
+const GOES_ON: &str = "the running version goes on";
 
 /// What is about to run.
 pub struct Start {
@@ -35,6 +39,8 @@ enum Event {
     Signal(i32),
     /// The admin listener asks; it wants to know how it went.
     Reload(oneshot::Sender<Result<String, String>>),
+    /// Something that an app is made of changed.
+    Watch(watch::Event),
 }
 
 struct Running {
@@ -50,8 +56,10 @@ struct Running {
 pub fn serve(start: Start) -> Result<ExitCode, Fail> {
     let (sender, events) = channel();
     watch_signals(sender.clone())?;
+    let watch_events = sender.clone();
     let Start { args, files, machine, site, bound, admin } = start;
     let options = options(&args)?;
+    site.link();
     let present: Present = Arc::new(ArcSwap::from_pointee(site));
     let mut running = Running { args, files, machine, present, servers: Vec::new(), options };
 
@@ -65,7 +73,10 @@ pub fn serve(start: Start) -> Result<ExitCode, Fail> {
         text += &format!("admin on http://{}/\n", admin.addresses()[0]);
     }
     print_stdout(&text)?;
-    running.obey(&events);
+    let watches = running.watch(&watch_events)?;
+    running.obey(&events, &watches);
+    // Ends the builds that run.
+    drop(watches);
 
     // The end: nobody new, and time for those who are here.
     let deadline = Instant::now() + running.args.drain;
@@ -133,28 +144,54 @@ impl Running {
         server.map_err(|error| Fail::new(format!("cannot serve: {error}")))
     }
 
-    fn obey(&mut self, events: &Receiver<Event>) {
+    /// With `--watch`, watches every app's sources.
+    fn watch(&self, events: &Sender<Event>) -> Result<Vec<watch::Watch>, Fail> {
+        if !self.args.watch {
+            return Ok(Vec::new());
+        }
+        let start = |loaded: &site::Loaded| {
+            let events = events.clone();
+            // The main thread may have ended its work.
+            watch::start(&loaded.app, move |event| drop(events.send(Event::Watch(event))))
+        };
+        self.present.load().apps.iter().map(start).collect()
+    }
+
+    fn obey(&mut self, events: &Receiver<Event>, watches: &[watch::Watch]) {
         while let Ok(event) = events.recv() {
             match event {
-                Event::Signal(SIGHUP) => match self.reload() {
-                    Ok(said) => eprintln!("{said}"),
-                    Err(fail) => {
-                        fail.print();
-                        eprintln!("the running version goes on");
-                    }
-                },
+                Event::Signal(SIGHUP) => self.reload_and_say(watches),
                 Event::Signal(_) => return,
                 Event::Reload(answer) => {
-                    let result = self.reload().map_err(|fail| fail.text());
+                    let result = self.reload(watches).map_err(|fail| fail.text());
                     // Who asked may be gone.
                     let _ = answer.send(result);
                 }
+                Event::Watch(watch::Event::Manifest | watch::Event::Swap(_)) => self.reload_and_say(watches),
+                Event::Watch(watch::Event::BuildBegins(name)) => eprintln!("building {name}"),
+                Event::Watch(watch::Event::Unchanged(name)) => eprintln!("{name} is as before"),
+                Event::Watch(watch::Event::BuildFailed(_, error)) => {
+                    watch::show(&error);
+                    eprintln!("{GOES_ON}");
+                }
+                Event::Watch(watch::Event::Trouble(trouble)) => warn(&trouble),
+            }
+        }
+    }
+
+    fn reload_and_say(&mut self, watches: &[watch::Watch]) {
+        match self.reload(watches) {
+            Ok(said) => eprintln!("{said}"),
+            Err(fail) => {
+                // The code is for whoever ends.
+                let _ = fail.print();
+                eprintln!("{GOES_ON}");
             }
         }
     }
 
     /// Reads the manifests anew, proves what changed, and swaps it in; or leaves everything as it is.
-    fn reload(&mut self) -> Result<String, Fail> {
+    fn reload(&mut self, watches: &[watch::Watch]) -> Result<String, Fail> {
         let begin = Instant::now();
         // 1. Everything that can fail.
         let apps = read(&self.files, &self.args)?;
@@ -168,10 +205,15 @@ impl Running {
         let progress = Loading::new();
         let site = site::build(&self.machine, apps, &places, Some(&self.present.load()), &progress);
         progress.clear();
-        let site = site?;
+        // Components of a version that is not to be may have been entered already.
+        let site = site.inspect_err(|_| self.present.load().link())?;
 
         // 2. The swap: requests that began go on with what they have.
         let components = site.components();
+        for (watch, loaded) in watches.iter().zip(&site.apps) {
+            watch.replace(&loaded.app);
+        }
+        site.link();
         self.present.store(Arc::new(site));
         for (listen, listener) in added {
             self.open(listen, listener)?;

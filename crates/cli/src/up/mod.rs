@@ -7,15 +7,20 @@ mod front;
 mod listeners;
 mod site;
 
+use crate::build::build_all;
 use crate::fail::Fail;
+<<<<<<< HEAD
 use sampan_app::{
     App, Diagnostic, Listen, Surroundings, find_manifest, parse_duration, parse_size, read_manifest,
 };
+=======
+use crate::manifest;
+use sampan_app::{App, Listen, parse_duration, parse_size};
+>>>>>>> main
 use sampan_engine::cache::Cache;
 use sampan_runtime::serve::{Machine, Plan, Setup};
-use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,6 +43,10 @@ pub struct Args {
     /// Build what changes in the apps' sources, and swap it in while requests go on
     #[arg(long)]
     watch: bool,
+
+    /// Run the build commands of all components first
+    #[arg(long)]
+    build: bool,
 
     /// Read the apps' variables from a file too
     #[arg(long, value_name = "FILE")]
@@ -85,6 +94,9 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
     // 1. What the manifests say.
     let files = manifests(&args)?;
     let apps = read(&files, &args)?;
+    if args.build || args.watch {
+        build_all(apps.iter().flat_map(|app| &app.components))?;
+    }
 
     // 2. Sockets first: that a port is taken shall be known before anything is compiled.
     let places = listeners::places(&apps, &args.listen);
@@ -115,23 +127,19 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
 
 /// The manifests that were named, or the one in this folder.
 fn manifests(args: &Args) -> Result<Vec<PathBuf>, Fail> {
-    if !args.files.is_empty() {
-        return Ok(args.files.clone());
-    }
-    match find_manifest(&PathBuf::from(".")) {
-        Ok(file) => Ok(vec![file]),
-        Err(finding) => Err(Fail::new(finding.message).help(finding.help.unwrap_or_default())),
-    }
+    let named: Vec<Option<&Path>> = match args.files.len() {
+        0 => vec![None],
+        _ => args.files.iter().map(|file| Some(file.as_path())).collect(),
+    };
+    let found = named.into_iter().map(manifest::resolve).collect::<Result<Vec<_>, _>>();
+    found.map_err(|finding| Fail { help: finding.help, ..Fail::new(finding.message) })
 }
 
 /// Reads all manifests; prints what is doubtful, and fails with everything that is wrong.
 fn read(files: &[PathBuf], args: &Args) -> Result<Vec<App>, Fail> {
-    let env = |name: &str| std::env::var(name).ok();
-    let mut surroundings = Surroundings::new(&env);
-    surroundings.variables_files.clone_from(&args.env_file);
     let (mut apps, mut warnings, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     for file in files {
-        match read_manifest(file, &surroundings) {
+        match manifest::read(file, &args.env_file) {
             Ok((app, doubtful)) => {
                 apps.push(app);
                 warnings.extend(doubtful);
@@ -139,22 +147,8 @@ fn read(files: &[PathBuf], args: &Args) -> Result<Vec<App>, Fail> {
             Err(wrong) => errors.extend(wrong),
         }
     }
-    show(&warnings);
-    if errors.is_empty() {
-        return Ok(apps);
-    }
-    Err(Fail::shown(render(&errors)))
-}
-
-fn show(findings: &[Diagnostic]) {
-    if !findings.is_empty() {
-        // Nobody is left to tell if the stream is closed.
-        let _ = std::io::stderr().write_all(render(findings).as_bytes());
-    }
-}
-
-fn render(findings: &[Diagnostic]) -> String {
-    sampan_app::render(findings, std::io::stderr().is_terminal())
+    manifest::print(&warnings);
+    if errors.is_empty() { Ok(apps) } else { Err(Fail::shown(manifest::rendered(&errors))) }
 }
 
 /// The command line's word counts, then the first manifest's that has one.

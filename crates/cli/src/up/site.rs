@@ -7,7 +7,8 @@ use super::listeners::Place;
 use crate::fail::Fail;
 use sampan_app::{App, Component, Listen};
 use sampan_capabilities::Backends;
-use sampan_gateway::Router;
+use sampan_capabilities::http::Local;
+use sampan_gateway::{AppRoutes, Router};
 use sampan_runtime::serve::{self, LoadFailure, Machine};
 use sampan_service::Handler;
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 pub struct Site {
     pub apps: Vec<Loaded>,
-    routers: Vec<(Listen, Router)>,
+    routers: Vec<(Place, Arc<dyn Handler>)>,
 }
 
 /// One app, ready to serve.
@@ -25,6 +26,8 @@ pub struct Loaded {
     /// As its manifest says.
     pub app: App,
     backends: Arc<Backends>,
+    /// How components reach each other; the same for all versions of the app.
+    local: Arc<Local>,
     components: HashMap<String, Piece>,
 }
 
@@ -62,8 +65,20 @@ impl FileId {
 
 impl Site {
     /// What answers at an address.
-    pub fn router(&self, listen: &Listen) -> Option<&Router> {
-        self.routers.iter().find(|(one, _)| one == listen).map(|(_, router)| router)
+    pub fn router(&self, listen: &Listen) -> Option<&Arc<dyn Handler>> {
+        self.routers.iter().find(|(place, _)| place.listen == *listen).map(|(_, router)| router)
+    }
+
+    /// Lets components call those of this version.
+    pub fn link(&self) {
+        for (index, loaded) in self.apps.iter().enumerate() {
+            for (name, piece) in &loaded.components {
+                loaded.local.set_component(name, &piece.handler);
+            }
+            if let Some((_, router)) = self.routers.iter().find(|(place, _)| place.apps.contains(&index)) {
+                loaded.local.set_own(router);
+            }
+        }
     }
 
     /// How many components there are.
@@ -87,7 +102,7 @@ pub fn build(
     }
     let mut routers = Vec::new();
     for place in places {
-        routers.push((place.listen.clone(), router(&loaded, place)?));
+        routers.push((place.clone(), Arc::new(router(&loaded, place)?) as Arc<dyn Handler>));
     }
     Ok(Site { apps: loaded, routers })
 }
@@ -104,7 +119,12 @@ fn load(
     let backends = match same_stores {
         Some(before) => Arc::clone(&before.backends),
         None => {
-            let opened = machine.overflow.block_on(Backends::open(&app));
+            let opened = machine.overflow.block_on(async {
+                match before {
+                    Some(before) => before.backends.reopen(&app).await,
+                    None => Backends::open(&app).await,
+                }
+            });
             Arc::new(opened.map_err(|error| Fail {
                 help: error.help,
                 ..Fail::new(format!("app {}: {}", app.name, error.what))
@@ -130,15 +150,17 @@ fn load(
             }
         }
     }
-    let handlers =
-        machine.overflow.block_on(serve::load(machine, &changed, &backends, &progress.of(&app.name)));
+    let local = before.map_or_else(Arc::default, |before| Arc::clone(&before.local));
+    let progress = progress.of(&app.name);
+    let loading = serve::load_with(machine, &changed, &backends, &progress, &local);
+    let handlers = machine.overflow.block_on(loading);
     let mut handlers = handlers.map_err(|failures| refused(&app, failures))?;
     for (name, source, staged) in fresh {
         if let Some(handler) = handlers.remove(&name) {
             components.insert(name, Piece { handler, source, _staged: staged });
         }
     }
-    Ok(Loaded { app, backends, components })
+    Ok(Loaded { app, backends, local, components })
 }
 
 fn unchanged(before: &Loaded, component: &Component, source: FileId) -> Option<Piece> {
@@ -167,19 +189,24 @@ fn refused(app: &App, failures: Vec<LoadFailure>) -> Fail {
 
 /// The routes of all apps at one address. Apps that share it are told apart by their routes.
 fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
-    let fail = |error: sampan_gateway::RouteError| {
-        Fail::new(error.to_string()).help("correct the route in the manifest")
-    };
-    let handlers = |loaded: &Loaded, prefix: &str| {
-        let pieces = loaded.components.iter();
-        pieces
-            .map(|(name, piece)| (format!("{prefix}{name}"), Arc::clone(&piece.handler)))
-            .collect::<HashMap<_, _>>()
-    };
     let here: Vec<&Loaded> = place.apps.iter().map(|&index| &apps[index]).collect();
-    if let [one] = here[..] {
-        return Router::new(&one.app.name, &one.app.routes, &handlers(one, "")).map_err(fail);
-    }
-    Err(Fail::new(format!("{} apps want to listen on {}", here.len(), place.listen.address))
-        .help("give each app an address of its own"))
+    let handlers: Vec<HashMap<String, Arc<dyn Handler>>> = here
+        .iter()
+        .map(|loaded| {
+            let pieces = loaded.components.iter();
+            pieces.map(|(name, piece)| (name.clone(), Arc::clone(&piece.handler))).collect()
+        })
+        .collect();
+    let routes: Vec<AppRoutes<'_>> = here
+        .iter()
+        .zip(&handlers)
+        .map(|(loaded, components)| AppRoutes { app: &loaded.app.name, routes: &loaded.app.routes, components })
+        .collect();
+    Router::of(&routes).map_err(|error| {
+        let help = match here.len() {
+            1 => "correct the route in the manifest",
+            _ => "give the apps different hosts in their routes, or addresses of their own",
+        };
+        Fail::new(format!("on {}: {error}", place.listen.address)).help(help)
+    })
 }

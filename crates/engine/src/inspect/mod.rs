@@ -14,6 +14,7 @@ pub use text::render_text;
 
 use crate::artifact::{self, PublicKey, hex};
 use crate::detect::{self, DetectError};
+use crate::wrap;
 use serde::Serialize;
 
 /// Everything that is known about one file.
@@ -190,6 +191,11 @@ pub fn inspect(bytes: &[u8], trusted: &[PublicKey]) -> Result<Report, DetectErro
         ..Report::default()
     };
     walk::walk(bytes, &mut report)?;
+    match wrap::wrapped(&kind, bytes) {
+        Some(Ok(component)) => show_wrapped(&component, &mut report)?,
+        Some(Err(error)) => report.notes.push(format!("It cannot be loaded: {error}. Help: {}.", error.help())),
+        None => {}
+    }
     let beside = kind == detect::Kind::Artifact;
     for found in artifact::find(bytes) {
         // A file that holds native code alone cannot show which wasm it belongs to; loading checks that.
@@ -202,6 +208,16 @@ pub fn inspect(bytes: &[u8], trusted: &[PublicKey]) -> Result<Report, DetectErro
         report.notes.push("It starts threads in the way of wasi-threads, which Sampan does not run.".into());
     }
     Ok(report)
+}
+
+/// The interfaces of a module that is wrapped into a component when it is loaded: the component's.
+fn show_wrapped(component: &[u8], report: &mut Report) -> Result<(), DetectError> {
+    let mut wrapped = Report::default();
+    walk::walk(component, &mut wrapped)?;
+    report.imports = wrapped.imports;
+    report.exports = wrapped.exports;
+    report.notes.push("Imports and exports are those of the component that it is wrapped into.".into());
+    Ok(())
 }
 
 fn native(found: &artifact::Found, problem: Option<artifact::VerifyError>) -> Native {

@@ -181,6 +181,7 @@ fn help(error: &LoadError, unit: &Unit) -> Option<String> {
             })
         }
         LoadError::Wasi03IsOff(_) => Some("switch WASI 0.3 on, or build it for WASI 0.2".to_owned()),
+        LoadError::Wrap { error, .. } => Some(error.help().to_owned()),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 mod bad_guests;
 mod bodies;
 mod chains;
+mod density;
 mod harness;
 mod instances;
 mod limits;

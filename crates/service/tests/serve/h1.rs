@@ -1,7 +1,7 @@
 //! HTTP/1.1 as RFC 9112 has it, and what is added to it.
 
 use crate::support::{Raw, Site, status};
-use std::io::Read;
+use std::io::{Read, Write};
 
 #[test]
 fn a_connection_serves_many_requests() {
@@ -148,6 +148,25 @@ fn a_client_that_reads_slowly_slows_the_handler() {
     site.expect(&format!("frame {}", frames + 1));
     drop(raw);
     site.expect("body dropped");
+}
+
+#[test]
+fn an_early_answer_reaches_a_client_that_is_still_sending() {
+    const SIZE: usize = 12 << 20;
+    let site = Site::start();
+    for _ in 0..10 {
+        let mut raw = site.raw();
+        raw.send(format!("POST /ignore HTTP/1.1\r\nhost: t\r\ncontent-length: {SIZE}\r\n\r\n"));
+        let mut writer = raw.0.try_clone().unwrap();
+        let sending = std::thread::spawn(move || {
+            // It sends all before it looks at an answer.
+            let part = [0; 64 << 10];
+            (0..SIZE / part.len()).all(|_| writer.write_all(&part).is_ok())
+        });
+        assert!(sending.join().unwrap(), "the connection was reset");
+        assert_eq!(raw.response().1, "ignored");
+        assert_eq!(raw.rest(), "");
+    }
 }
 
 #[test]

@@ -6,7 +6,8 @@ use sampan_telemetry::metrics;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-const SHORT: Duration = Duration::from_millis(200);
+/// Long enough for a busy machine to answer a first request within.
+const SHORT: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_head_that_trickles_in_is_cut_off() {
@@ -48,13 +49,13 @@ fn silence_is_cut_off() {
 
 #[test]
 fn resting_connections_are_kept_longer_than_heads() {
-    let limits = Limits { header_timeout: SHORT, keep_alive: SHORT * 4, ..Limits::default() };
+    let limits = Limits { header_timeout: SHORT, keep_alive: SHORT * 2, ..Limits::default() };
     let site = Site::limited(limits);
     let mut raw = site.raw();
+    let begun = Instant::now();
     raw.get("/hello").response();
-    let rest = Instant::now();
     assert_eq!(raw.rest(), "");
-    assert!(rest.elapsed() >= SHORT * 3, "{:?}", rest.elapsed());
+    assert!(begun.elapsed() >= SHORT * 2, "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -91,7 +92,8 @@ fn chunk_extensions_and_trailers_are_bounded() {
     for (begin, more) in [("1;", "x"), ("0\r\nx: ", "y"), ("0\r\n", "x: y\r\n")] {
         let mut raw = site.raw();
         raw.send(head).send(begin);
-        let sent = (0..64 << 10).take_while(|_| raw.0.write_all(more.repeat(256).as_bytes()).is_ok()).count();
+        let sent =
+            (0..64 << 10).take_while(|_| raw.0.write_all(more.repeat(1024).as_bytes()).is_ok()).count();
         assert!(sent < 64 << 10, "{begin:?} went on for ever");
         site.expect("body error");
     }

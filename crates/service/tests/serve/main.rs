@@ -1,6 +1,7 @@
 //! What clients see of a server: good ones, slow ones, rude ones and those that leave.
 
 mod admin;
+mod descriptors;
 mod drain;
 mod h1;
 mod h2;

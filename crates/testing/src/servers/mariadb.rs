@@ -61,6 +61,8 @@ impl MariaDb {
             format!("--init-file={}", init.display()),
             format!("--socket={}", folder.path.join("sock").display()),
             format!("--pid-file={}", folder.path.join("mariadb.pid").display()),
+            // A server that starts removes what it believes to be its own from there.
+            format!("--tmpdir={}", folder.path.display()),
             "--bind-address=127.0.0.1".to_owned(),
             // Tests end with the server; what a crash would lose does not matter.
             "--innodb-flush-log-at-trx-commit=0".to_owned(),

@@ -114,14 +114,16 @@ async fn whole(mut body: WasiBody) -> Result<Vec<u8>, StatusCode> {
 /// What is wrong with the response, for the log.
 fn to_http(response: spin::Response) -> Head {
     let status = StatusCode::from_u16(response.status)
-        .map_err(|_| format!("of an invalid status: {}", response.status))?;
+        .map_err(|_| format!("that {} is no status", response.status))?;
     let body = Full::new(response.body.unwrap_or_default().into());
     let mut made = Response::new(body.map_err(|never| match never {}).boxed_unsync());
     *made.status_mut() = status;
     for (name, value) in response.headers.unwrap_or_default() {
         let header = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(&value).ok());
-        let (name, value) = header.ok_or_else(|| format!("of an invalid header: {name:?}"))?;
-        made.headers_mut().try_append(name, value).map_err(|error| format!("of its headers: {error}"))?;
+        let (name, value) = header.ok_or_else(|| format!("that its header {name:?} is none"))?;
+        made.headers_mut()
+            .try_append(name, value)
+            .map_err(|error| format!("that it has too many headers: {error}"))?;
     }
     Ok(made)
 }
