@@ -6,13 +6,16 @@ use sampan_capabilities::{Backends, Prepared, link_component};
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine, Result, Store, StoreLimits};
+use wasmtime::{Engine, Result, Store, StoreLimits};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, p2, p3};
 
 /// The two engines of a server: one for guests of WASI 0.2 alone, without concurrency, and one for all.
-static PLAIN: LazyLock<Engine> =
-    LazyLock::new(|| Engine::new(Config::new().concurrency_support(false)).expect("an engine"));
+static PLAIN: LazyLock<Engine> = LazyLock::new(|| {
+    let mut settings = Engine::default().config().clone();
+    settings.concurrency_support(false);
+    Engine::new(&settings).expect("an engine")
+});
 static CONCURRENT: LazyLock<Engine> = LazyLock::new(Engine::default);
 
 fn component(engine: &Engine, guest: &str, concurrent: bool) -> Component {
