@@ -9,14 +9,8 @@ mod site;
 
 use crate::build::build_all;
 use crate::fail::Fail;
-<<<<<<< HEAD
-use sampan_app::{
-    App, Diagnostic, Listen, Surroundings, find_manifest, parse_duration, parse_size, read_manifest,
-};
-=======
 use crate::manifest;
 use sampan_app::{App, Listen, parse_duration, parse_size};
->>>>>>> main
 use sampan_engine::cache::Cache;
 use sampan_runtime::serve::{Machine, Plan, Setup};
 use std::net::SocketAddr;
