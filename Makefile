@@ -2,13 +2,19 @@
 
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test check fuzz bench install
+.PHONY: help demo wordpress test check fuzz bench install
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: ## build Sampan and serve a page from a WebAssembly program
+demo: ## build Sampan and serve an app of a component, PHP, JavaScript and files
 	@scripts/demo.sh || test $$? = 130 # which is Ctrl-C
+
+wordpress: ## build Sampan, fetch WordPress and PHP, and serve them
+	cargo build --workspace --bin sampan
+	examples/wordpress/setup.sh
+	@echo "When it says that it is listening, open http://127.0.0.1:8080/ (admin / password). Ctrl-C ends it."
+	@$${CARGO_TARGET_DIR:-target}/debug/sampan up -f examples/wordpress/sampan.toml || test $$? = 130
 
 test: ## install what the tests need, build the guests, run every test
 	scripts/install-test-needs.sh

@@ -1,13 +1,14 @@
 //! The demo as a person uses it, in a browser.
 
 use crate::Up;
-use sampan_testing::{Browser, root, skip};
+use sampan_testing::{Browser, root, sampan, skip};
 use std::process::Command;
 
 #[test]
 fn the_demos_pages_work_in_a_browser_and_its_state_survives_a_restart() {
     let Some(browser) = Browser::start() else { return };
-    let prepared = Command::new(root().join("scripts/demo.sh")).arg("prepare").status();
+    let mut prepare = Command::new(root().join("scripts/demo.sh"));
+    let prepared = prepare.arg("prepare").env("SAMPAN", sampan().get_program()).status();
     if !prepared.is_ok_and(|status| status.success()) {
         return skip("scripts/demo.sh cannot prepare the demo").unwrap_or_default();
     }

@@ -1,7 +1,7 @@
 //! Starting, answering, ending.
 
 use crate::{App, component};
-use sampan_testing::{Running, finish, free_port, sampan};
+use sampan_testing::{Running, finish, free_port, http_send, sampan};
 
 fn hello() -> App {
     App::new(&format!(
@@ -52,7 +52,7 @@ fn the_admin_listener_has_health_and_metrics() {
     let admin = format!("127.0.0.1:{port}");
     let up = hello().up_with(&["--admin", &admin]);
     assert_eq!(up.get("/").status, 200);
-    let ask = |path| sampan_testing::http_get(&*admin, path).unwrap();
+    let ask = |path| http_send(&*admin, "GET", path, &[("Host", &admin)], b"").unwrap();
     assert_eq!(ask("/healthz").status, 200);
     assert_eq!(ask("/readyz").status, 200);
     let metrics = ask("/metrics").text();

@@ -53,11 +53,11 @@ fn the_admin_listener_reloads_and_says_what_is_wrong() {
     let app = App::new(&manifest("one"));
     let up = app.up_with(&["--admin", &admin]);
     app.write("sampan.toml", manifest("two"));
-    let done = http_send(&*admin, "POST", "/reload", &[], b"").unwrap();
+    let done = http_send(&*admin, "POST", "/reload", &[("Host", &admin)], b"").unwrap();
     assert_eq!(done.status, 200, "{}", done.text());
     assert_eq!(version(&up), "/two");
     app.write("sampan.toml", "[app]\nnmae = 1");
-    let refused = http_send(&*admin, "POST", "/reload", &[], b"").unwrap();
+    let refused = http_send(&*admin, "POST", "/reload", &[("Host", &admin)], b"").unwrap();
     assert_eq!(refused.status, 409);
     assert!(refused.text().contains("nmae"), "{}", refused.text());
     assert_eq!(version(&up), "/two");

@@ -7,28 +7,28 @@ fn a_change_is_built_and_swapped_in_and_a_failed_build_changes_nothing() {
     let app = App::new(
         "[app]\nname = \"a\"\n[component.x]\nsource = \"x.wasm\"\n\
          build = { command = \"test ! -e broken && cp $(cat source.txt) x.wasm\", watch = [\"source.txt\"] }\n\
-         [[route]]\npath = \"/hello\"\nto = \"x\"\n",
+         [[route]]\npath = \"/...\"\nto = \"x\"\n",
     );
     app.write("source.txt", component("serve-hello").to_str().unwrap());
     let mut up = app.up_with(&["--watch"]);
-    assert_eq!(up.get("/hello").text(), "Hello, world!\n");
+    assert_eq!(up.get("/count").text(), "Hello, world!\n");
 
     app.write("source.txt", component("serve-p2").to_str().unwrap());
     up.process.wait_for_error("building x");
     up.process.wait_for_error("loaded anew");
-    let second = up.get("/hello").text();
+    let second = up.get("/count").text();
     assert_ne!(second, "Hello, world!\n");
 
     app.write("broken", "");
     app.write("source.txt", component("serve-hello").to_str().unwrap());
     up.process.wait_for_error("error: ");
     up.process.wait_for_error("the running version goes on");
-    assert_eq!(up.get("/hello").text(), second);
+    assert_eq!(up.get("/count").text(), second);
 
     std::fs::remove_file(app.path().join("broken")).unwrap();
     app.write("source.txt", component("serve-hello").to_str().unwrap());
     up.process.wait_for_error("loaded anew");
-    assert_eq!(up.get("/hello").text(), "Hello, world!\n");
+    assert_eq!(up.get("/count").text(), "Hello, world!\n");
 }
 
 #[test]
