@@ -8,8 +8,12 @@
 use wasmparser::{Chunk, ComponentExternalKind, Encoding, ExternalKind, Parser, Payload};
 
 // With its path, so that this file finds it also when a fuzz target includes this file by path.
+#[path = "detect/versions.rs"]
+mod versions;
 #[path = "detect/words.rs"]
 mod words;
+
+use versions::{release, split_version};
 
 /// The custom section in which Sampan keeps native code; `artifact.rs` has its format.
 pub const NATIVE_SECTION: &str = "sampan.native";
@@ -17,8 +21,6 @@ pub const NATIVE_SECTION: &str = "sampan.native";
 const NAMED_EXPORTS: usize = 4;
 /// How much of a name is kept.
 const MAX_SHOWN_CHARS: usize = 200;
-/// More digits than any patch release will have.
-const MAX_PATCH_DIGITS: usize = 6;
 
 /// The versions of WASI that never became a release and are answered all the same, because guests with them
 /// are around: what Spin 2 ran, and SDKs of the year before 0.3.
@@ -468,24 +470,6 @@ impl Exports {
             self.more = true;
         }
     }
-}
-
-/// `wasi:cli/run@0.2.6` → (`wasi:cli/run`, `0.2.6`); the version is empty where there is none.
-fn split_version(name: &str) -> (&str, &str) {
-    name.split_once('@').unwrap_or((name, ""))
-}
-
-/// `None` for versions with a suffix, but for the known snapshots, and for generations that we do not know.
-fn release(version: &str) -> Option<Release> {
-    if let Some((_, release)) = SNAPSHOTS.iter().find(|(snapshot, _)| *snapshot == version) {
-        return Some(*release);
-    }
-    let (generation, patch) = match version.strip_prefix("0.2.") {
-        Some(patch) => (Release::V0_2, patch),
-        None => (Release::V0_3, version.strip_prefix("0.3.")?),
-    };
-    let digits = patch.bytes().all(|byte| byte.is_ascii_digit());
-    (digits && (1..=MAX_PATCH_DIGITS).contains(&patch.len())).then_some(generation)
 }
 
 impl ProxyAbi {

@@ -208,5 +208,5 @@ fn little_is_enough() {
     let path = Path::new("/no/such/folder/.sampan/sql/default.db").to_owned();
     assert_eq!(app.sql["default"].backend, SqlBackend::Sqlite { path });
     assert_eq!(app.components[0].serving, Serving::default());
-    assert_eq!(app.components[0].limits, Limits::default());
+    assert_eq!(app.components[0].limits, Limits::served());
 }

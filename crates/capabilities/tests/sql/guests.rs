@@ -296,7 +296,8 @@ fn a_guest_of_0_2_runs_without_concurrency() {
 fn a_stream_is_read_to_its_end_or_dropped() {
     let numbers =
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n";
-    let mut cases = vec![("sqlite", app(&sqlite().store))];
+    let embedded = sqlite();
+    let mut cases = vec![("sqlite", app(&embedded.store))];
     let of = |dialect, url: String| app(&at(dialect, &url).store);
     use sampan_capabilities::sql::Dialect::{MySql, Postgres};
     cases.extend(postgres().map(|server| ("postgres", of(Postgres, server.url()))));
