@@ -1,4 +1,5 @@
-// Makes the component app.wasm of app.js and a JavaScript engine.
+// Makes the component app.wasm of app.js and a JavaScript engine. (componentize-js also needs preview2-shim, which it
+// does not say: so package.json does.)
 import { componentize } from "@bytecodealliance/componentize-js";
 import { rename, writeFile } from "node:fs/promises";
 
