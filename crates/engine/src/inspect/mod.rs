@@ -193,7 +193,9 @@ pub fn inspect(bytes: &[u8], trusted: &[PublicKey]) -> Result<Report, DetectErro
     walk::walk(bytes, &mut report)?;
     match wrap::wrapped(&kind, bytes) {
         Some(Ok(component)) => show_wrapped(&component, &mut report)?,
-        Some(Err(error)) => report.notes.push(format!("It cannot be loaded: {error}. Help: {}.", error.help())),
+        Some(Err(error)) => {
+            report.notes.push(format!("It cannot be loaded: {error}. Help: {}.", error.help()))
+        }
         None => {}
     }
     let beside = kind == detect::Kind::Artifact;

@@ -94,7 +94,8 @@ fn an_app_in_javascript_answers() {
 fn a_manifest_of_version_1_serves() {
     let Some(folder) = spin_app("sdk-2") else { return };
     let variables = [("greeting", "good day".to_owned())];
-    let served = Served::app(&folder.join("spin-1.toml"), &variables).unwrap_or_else(|error| panic!("{error}"));
+    let served =
+        Served::app(&folder.join("spin-1.toml"), &variables).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(served.get("/hello").body, "hello from spin-sdk 2.2\n");
     assert_eq!(served.get("/variable").body, "good day");
     assert_eq!(served.get("/count").body, "1");
@@ -144,9 +145,7 @@ fn redis_is_reached_and_other_servers_are_refused() {
         let Some(served) = app.serve(&[("redis", redis.url())]) else { return };
         let expected = match app.is_python() {
             true => "b'one' 1",
-            false => {
-                "Some(\"one\") 1 2 [\"x\", \"y\"] [RedisResult::Binary([104, 105])] true"
-            }
+            false => "Some(\"one\") 1 2 [\"x\", \"y\"] [RedisResult::Binary([104, 105])] true",
         };
         assert_eq!(served.get("/redis").body, expected, "{}", app.name);
     }
