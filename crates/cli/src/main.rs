@@ -53,8 +53,7 @@ enum Verb {
     Version,
 }
 
-/// Guests that live for one request make many small allocations around them; the C library's allocator takes twice
-/// as long for them.
+/// Guests that live for one request make many small allocations around them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

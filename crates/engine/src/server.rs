@@ -5,7 +5,7 @@
 
 use crate::load::LoadError;
 use crate::settings::{Profile, Settings};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// How many instances the pools must hold; the machine may allow fewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,11 @@ const INSTANCES_MIN: u32 = 16;
 const WARM_SLOTS: u32 = 256;
 /// Memory is given back to the system in batches, because each call interrupts all processors.
 const DECOMMIT_BATCH: usize = 32;
+
+/// Of a memory that is free again, so much stays in place where only what was written needs to be reset.
+const KEPT_MEMORY_BYTES: usize = 1 << 20;
+/// The same of a table.
+const KEPT_TABLE_BYTES: usize = 64 << 10;
 
 impl Engines {
     /// Makes both engines. Where the machine has no room for pools, instances are allocated on demand.
@@ -119,6 +124,15 @@ fn allocate_from(pool: Pool, config: &mut Config) {
         .table_elements(TABLE_ELEMENTS)
         .max_unused_warm_slots(WARM_SLOTS)
         .decommit_batch_size(DECOMMIT_BATCH);
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        // The kernel tells which pages a guest wrote; only these are reset, in place, so that the next guest meets
+        // no page fault (4 for each request otherwise, a fifth of its time). Without that knowledge it would be
+        // cheaper to give the pages back.
+        pooling
+            .pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(KEPT_MEMORY_BYTES)
+            .table_keep_resident(KEPT_TABLE_BYTES);
+    }
     if let Some(bytes) = pool.memory_bytes {
         pooling.max_memory_size(usize::try_from(bytes).unwrap_or(usize::MAX));
     }

@@ -195,25 +195,31 @@ impl<T: Send + 'static> Bounded<T> {
         }))
     }
 
-    /// Lets the call go on in the overflow runtime, also when nobody waits for it.
-    pub fn detach(mut self, after: impl FnOnce(Result<T, Ended>) + Send + 'static) {
-        let state = std::mem::replace(&mut self.0, State::Over);
-        match state {
-            State::Here(mut metered) => {
+    /// Lets the call go on in the overflow runtime, also when nobody waits for it. `within` bounds it where it has no
+    /// limit of its own.
+    pub fn detach(mut self, within: Duration, after: impl FnOnce(Result<T, Ended>) + Send + 'static) {
+        let limited = match &self.0 {
+            State::Here(metered) => metered.limits.wall.is_some(),
+            State::Moved(..) | State::Over => false,
+        };
+        let overflow = match &mut self.0 {
+            State::Here(metered) => {
                 metered.overflow = true;
-                let overflow = metered.machine.overflow.clone();
-                overflow.spawn(async move { after(metered.await) });
+                metered.machine.overflow.clone()
             }
-            State::Moved(task, overflow) => {
-                // `Drop` would abort it; it is no longer in `self`.
-                overflow.spawn(async move {
-                    if let Ok(result) = task.await {
-                        after(result);
-                    }
-                });
-            }
-            State::Over => {}
-        }
+            State::Moved(_, overflow) => overflow.clone(),
+            State::Over => return,
+        };
+        overflow.spawn(async move {
+            let result = if limited {
+                self.await
+            } else {
+                // Dropping it ends the guest.
+                let over = |_| Err(Ended::Timeout { limit: within, backtrace: Vec::new() });
+                tokio::time::timeout(within, self).await.unwrap_or_else(over)
+            };
+            after(result);
+        });
     }
 
     fn move_away(&mut self) {

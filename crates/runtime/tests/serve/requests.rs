@@ -3,6 +3,7 @@
 use crate::harness::{get, p2, run, serve};
 use http::{Method, Request};
 use http_body_util::BodyExt;
+use sampan_app::Component;
 use sampan_service::{Depth, Matched, Peer, empty};
 
 #[test]
@@ -19,6 +20,15 @@ fn hello() {
         assert_eq!(app.get("/nowhere").await, (404, "not found\n".to_owned()));
         assert_eq!(app.metric("instances_created_total", ""), 2);
         assert_eq!(app.metric("instances_live", ""), 0);
+    });
+}
+
+#[test]
+fn the_guest_that_speed_is_measured_with_answers() {
+    run(async {
+        let source = sampan_testing::guest_for("wasm32-wasip2", "hello-http");
+        let app = serve(Component { source, ..p2() }).await;
+        assert_eq!(app.get("/").await, (200, "Hello, world!\n".to_owned()));
     });
 }
 

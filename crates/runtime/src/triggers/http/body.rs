@@ -1,6 +1,7 @@
 //! The guest's body on its way to the client, and with it the guest itself: whoever reads the body lets the guest
 //! run, so that a slow client slows it and a client that leaves ends it.
 
+use super::ANSWER_WITHIN;
 use crate::serve::{Bounded, Unit};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -89,7 +90,11 @@ impl Streamed {
     /// Reads the guest's body in place of a client that does not want it, so that the guest runs to its end.
     pub fn drain(mut self) {
         let overflow = self.unit.machine.overflow.clone();
-        overflow.spawn(async move { while let Some(Ok(_)) = self.frame().await {} });
+        overflow.spawn(async move {
+            let all = async { while let Some(Ok(_)) = self.frame().await {} };
+            // What is left of the guest after this has no time limit of its own, and is dropped.
+            let _ = tokio::time::timeout(ANSWER_WITHIN, all).await;
+        });
     }
 
     fn poll_guest(&mut self, cx: &mut Context<'_>) {
@@ -159,7 +164,7 @@ impl Drop for Streamed {
         if whole && self.failed.is_none() {
             // It has answered and goes on: that is its right, until its limits.
             let unit = Arc::clone(&self.unit);
-            call.detach(move |result| {
+            call.detach(ANSWER_WITHIN, move |result| {
                 if let Err(ended) = result {
                     unit.ended(&ended);
                 }
