@@ -53,7 +53,8 @@ fn timeouts() -> String {
     options.set_connect_timeout_ms(Some(1500)).expect("a timeout");
     options.set_first_byte_timeout_ms(Some(2500)).expect("a timeout");
     options.set_between_bytes_timeout_ms(None).expect("a timeout");
-    let after = (options.connect_timeout_ms(), options.first_byte_timeout_ms(), options.between_bytes_timeout_ms());
+    let after =
+        (options.connect_timeout_ms(), options.first_byte_timeout_ms(), options.between_bytes_timeout_ms());
     format!("{before:?} {after:?}")
 }
 

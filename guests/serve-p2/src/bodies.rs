@@ -21,7 +21,9 @@ pub fn copy(from: &IncomingBody, to: &OutgoingBody) -> Result<(), String> {
     let output = to.write().unwrap();
     loop {
         match input.blocking_read(4096) {
-            Ok(bytes) => output.blocking_write_and_flush(&bytes).map_err(|error| format!("write: {error}"))?,
+            Ok(bytes) => {
+                output.blocking_write_and_flush(&bytes).map_err(|error| format!("write: {error}"))?
+            }
             Err(StreamError::Closed) => return Ok(()),
             Err(StreamError::LastOperationFailed(error)) => return Err(error.to_debug_string()),
         }

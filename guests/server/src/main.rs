@@ -56,7 +56,8 @@ fn serve(stream: TcpStream, count: u32) -> Result<()> {
     let path = head.split(' ').nth(1).unwrap_or_default();
     let path = path[path.rfind('/').unwrap_or(0)..].to_owned();
     let answer = |status: &str, body: &[u8]| {
-        let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head =
+            format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
         [head.as_bytes(), body].concat()
     };
     let response = match path.as_str() {
@@ -66,9 +67,11 @@ fn serve(stream: TcpStream, count: u32) -> Result<()> {
             let body = body(&head, &mut reader)?;
             answer("200 OK", &body)
         }
-        "/trailers" => b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n\
+        "/trailers" => {
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n\
             3\r\nabc\r\n0\r\nx-sum: 42\r\n\r\n"
-            .to_vec(),
+                .to_vec()
+        }
         "/die" => std::process::exit(7),
         "/half" => {
             reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")?;

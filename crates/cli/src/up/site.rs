@@ -200,7 +200,11 @@ fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
     let routes: Vec<AppRoutes<'_>> = here
         .iter()
         .zip(&handlers)
-        .map(|(loaded, components)| AppRoutes { app: &loaded.app.name, routes: &loaded.app.routes, components })
+        .map(|(loaded, components)| AppRoutes {
+            app: &loaded.app.name,
+            routes: &loaded.app.routes,
+            components,
+        })
         .collect();
     Router::of(&routes).map_err(|error| {
         let help = match here.len() {

@@ -29,7 +29,9 @@ fn good(up: &Up) {
 fn a_trap_an_endless_loop_and_silence_are_the_requests_own() {
     let up = neighbours("time = \"300ms\"").up();
     // `/never` returns without an answer, `/slow` waits for longer than it may.
-    for (path, status) in [("/trap", 500), ("/loop", 504), ("/slow?60000", 504), ("/never", 500), ("/exit", 500)] {
+    for (path, status) in
+        [("/trap", 500), ("/loop", 504), ("/slow?60000", 504), ("/never", 500), ("/exit", 500)]
+    {
         assert_eq!(up.get(path).status, status, "{path}");
         good(&up);
     }
