@@ -27,6 +27,7 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
         "/redis" => redis().await?,
         "/mysql" => mysql().await?,
         "/postgres" => postgres().await?,
+        "/absent" => absent().await,
         "/fail" => anyhow::bail!("as asked"),
         _ => {
             builder = builder.status(404);
@@ -148,4 +149,12 @@ async fn postgres() -> Result<String> {
     };
     let refused = Connection::open("postgres://root@192.0.2.1/x").await.is_err();
     Ok(format!("{changed} {rows:?} {wrong} {refused}"))
+}
+
+/// What a host may be without.
+async fn absent() -> String {
+    use spin_sdk::{llm, mqtt};
+    let model = llm::infer(llm::InferencingModel::Llama2Chat, "Who are you?").err();
+    let broker = mqtt::Connection::open("mqtt://127.0.0.1", "user", "password", 30).await.err();
+    format!("{model:?} {broker:?}")
 }
