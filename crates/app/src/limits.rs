@@ -17,6 +17,14 @@ pub struct Limits {
     pub stack_bytes: Option<u64>,
 }
 
+impl Limits {
+    /// What a served guest may use where its manifest does not say: strangers can make it run, so nothing is
+    /// without a bound.
+    pub fn served() -> Self {
+        Limits { memory_bytes: Some(512 << 20), timeout: Some(Duration::from_secs(60)), ..Limits::default() }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseLimitError {
     #[error("`{0}` is not a size; write a number with an optional unit, such as 64m, 512MiB or 1g")]

@@ -40,6 +40,17 @@ pub struct Host {
     pub sql: Sql,
 }
 
+/// What instances of a component may share, each as one instance has it.
+pub(crate) struct Parts {
+    /// `None`: made for this guest alone.
+    pub sockets: Option<Sockets>,
+    pub http: Http,
+    pub keyvalue: KeyValue,
+    pub redis: Redis,
+    pub config: Config,
+    pub sql: Sql,
+}
+
 impl Host {
     /// Builds the capabilities of a guest from its grants; opens folders and host ports.
     /// `wasi` comes with the standard streams, which depend on how the guest is run.
@@ -47,24 +58,45 @@ impl Host {
     /// Must be called inside a Tokio runtime.
     pub fn new(
         program: &Program,
-        mut wasi: WasiCtxBuilder,
+        wasi: WasiCtxBuilder,
         limiter: Box<dyn wasmtime::ResourceLimiter + Send + Sync>,
     ) -> Result<Self, GrantError> {
         let explain = Explain::new(program.explain);
+        let services = Services::new(program.grants.services.clone(), &explain);
+        // A program has no stores: those are an app's, and `Prepared` brings them.
+        let parts = Parts {
+            sockets: None,
+            http: Http::new(&program.grants.http, &explain),
+            keyvalue: KeyValue::new(Arc::default(), &explain),
+            redis: Redis::new(Arc::new(services), Arc::default()),
+            config: Config::new(program.grants.config.clone(), &explain),
+            sql: Sql::default(),
+        };
+        Host::of(program, wasi, limiter, &explain, parts)
+    }
+
+    /// The same with parts that were made before.
+    pub(crate) fn of(
+        program: &Program,
+        mut wasi: WasiCtxBuilder,
+        limiter: Box<dyn wasmtime::ResourceLimiter + Send + Sync>,
+        explain: &Explain,
+        parts: Parts,
+    ) -> Result<Self, GrantError> {
         wasi.args(&program.args).envs(&program.grants.env);
         if let Some(workdir) = &program.workdir {
             wasi.initial_cwd(workdir);
         }
-        let files = Files::new(&program.grants.mounts, program.workdir.as_deref(), &mut wasi, &explain)?;
-        let sockets = Sockets::new(&program.grants, &mut wasi, &explain)?;
-        let http = Http::new(&program.grants.http, &explain);
+        let files = Files::new(&program.grants.mounts, program.workdir.as_deref(), &mut wasi, explain)?;
+        let Parts { sockets, http, keyvalue, redis, config, sql } = parts;
+        let sockets = match sockets {
+            Some(sockets) => {
+                sockets.allow(&mut wasi);
+                sockets
+            }
+            None => Sockets::new(&program.grants, &mut wasi, explain)?,
+        };
         let preview1 = Preview1::new(wasi.build_p1(), &files);
-        // A program has no stores: those are an app's, and `Prepared` brings them.
-        let keyvalue = KeyValue::new(Arc::default(), &explain);
-        let services = Services::new(program.grants.services.clone(), &explain);
-        let redis = Redis::new(Arc::new(services), Arc::default());
-        let config = Config::new(program.grants.config.clone(), &explain);
-        let sql = Sql::default();
         Ok(Host { limiter, preview1, files, sockets, http, keyvalue, redis, config, sql })
     }
 }

@@ -1,11 +1,12 @@
 //! One component's grants, made ready once: each instance gets its own [`Host`] from them cheaply.
 
 use crate::config::Config;
-
-use crate::http::{Door, Local};
+use crate::host::Parts;
+use crate::http::{Door, Http, Local};
 use crate::keyvalue::{Granted, KeyValue, Slot};
 use crate::redis::{Pool, Redis};
 use crate::services::Services;
+use crate::sockets::Sockets;
 use crate::sql::{Granted as GrantedSql, Sql};
 use crate::{Backends, Explain, GrantError, Host};
 use sampan_app::{Program, StoreGrant};
@@ -22,6 +23,8 @@ pub struct Prepared {
     redis: Arc<Pool>,
     config: Config,
     sql: Arc<GrantedSql>,
+    /// Shared by all instances, but where each has ports of its own.
+    sockets: Option<Sockets>,
 }
 
 impl Prepared {
@@ -36,12 +39,16 @@ impl Prepared {
         let services = Arc::new(Services::new(std::mem::take(&mut grants.services), &explain));
         let config = Config::new(std::mem::take(&mut grants.config), &explain);
         let redis = Arc::clone(&backends.redis);
-        Ok(Prepared { program, explain, door, keyvalue, services, redis, config, sql })
+        let sockets = match grants.ports.is_empty() {
+            true => Some(Sockets::new(grants, &mut WasiCtxBuilder::new(), &explain)?),
+            false => None,
+        };
+        Ok(Prepared { program, explain, door, keyvalue, services, redis, config, sql, sockets })
     }
 
     /// Leads requests for the app's own components to them.
     pub fn with_local(mut self, local: Arc<Local>) -> Self {
-        let door = Door::new(&self.program.grants.http, &Explain::new(self.program.explain));
+        let door = Door::new(&self.program.grants.http, &self.explain);
         self.door = Arc::new(door.with_local(local));
         self
     }
@@ -54,13 +61,15 @@ impl Prepared {
         wasi: WasiCtxBuilder,
         limiter: Box<dyn wasmtime::ResourceLimiter + Send + Sync>,
     ) -> Result<Host, GrantError> {
-        let mut host = Host::new(&self.program, wasi, limiter)?;
-        host.http = crate::http::Http::behind(Arc::clone(&self.door));
-        host.keyvalue = KeyValue::new(Arc::clone(&self.keyvalue), &self.explain);
-        host.redis = Redis::new(Arc::clone(&self.services), Arc::clone(&self.redis));
-        host.config = self.config.clone();
-        host.sql = Sql::new(&self.sql);
-        Ok(host)
+        let parts = Parts {
+            sockets: self.sockets.clone(),
+            http: Http::behind(Arc::clone(&self.door)),
+            keyvalue: KeyValue::new(Arc::clone(&self.keyvalue), &self.explain),
+            redis: Redis::new(Arc::clone(&self.services), Arc::clone(&self.redis)),
+            config: self.config.clone(),
+            sql: Sql::new(&self.sql),
+        };
+        Host::of(&self.program, wasi, limiter, &self.explain, parts)
     }
 }
 

@@ -149,9 +149,9 @@ mod tests {
         assert_eq!(
             explain.said(),
             [
+                format!("refused: connect to redis://db.internal:1; {}", grant("redis://db.internal:1")),
                 format!("{}; {}", leads("10.0.0.1"), grant("redis://db.internal:6379")),
                 format!("{}; {}", leads("169.254.1.1"), grant("redis://169.254.1.1:6379")),
-                format!("refused: connect to redis://db.internal:1; {}", grant("redis://db.internal:1")),
             ]
         );
     }

@@ -9,4 +9,4 @@ mod respond;
 mod router;
 mod routes;
 
-pub use router::{RouteError, Router};
+pub use router::{AppRoutes, RouteError, Router};

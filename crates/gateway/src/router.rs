@@ -44,33 +44,64 @@ enum To {
     Fixed(Fixed),
 }
 
+/// Whether two routes match the same requests, as far as their texts tell.
+fn same_requests(one: &Route, other: &Route) -> bool {
+    (&one.path, &one.host, &one.methods, &one.headers)
+        == (&other.path, &other.host, &other.methods, &other.headers)
+}
+
 /// Under which names an answer is counted.
 struct Label {
+    app: Arc<str>,
     served: Served,
     metrics: RouteMetrics,
 }
 
+/// An app's routes, and a handler for each component that they name.
+pub struct AppRoutes<'a> {
+    pub app: &'a str,
+    pub routes: &'a [Route],
+    pub components: &'a HashMap<String, Arc<dyn Handler>>,
+}
+
 impl Router {
-    /// Compiles the routes of an app. `components` holds a handler for each component that a route names.
+    /// Compiles the routes of one app.
     pub fn new(
         app: &str,
         routes: &[Route],
         components: &HashMap<String, Arc<dyn Handler>>,
     ) -> Result<Router, RouteError> {
-        let table = Routes::new(routes).map_err(|(route, what)| RouteError { route, what })?;
-        let mut destinations = Vec::with_capacity(routes.len());
-        for route in routes {
-            let to = To::new(&route.to, components)
-                .map_err(|what| RouteError { route: route.path.clone(), what })?;
-            let name = match &route.to {
-                Target::Component(name) => name.as_str(),
-                Target::Static(_) => "static",
-                Target::Redirect { .. } => "redirect",
-                Target::Respond { .. } => "respond",
-            };
-            destinations.push(Destination { to, label: Label::new(app, &route.path, name) });
+        Router::of(&[AppRoutes { app, routes, components }])
+    }
+
+    /// Compiles the routes of apps that share an address. They must differ in what they match, usually in the
+    /// host: which app answers shall not depend on the order of manifests.
+    pub fn of(apps: &[AppRoutes<'_>]) -> Result<Router, RouteError> {
+        let mut routes: Vec<Route> = Vec::new();
+        let mut destinations = Vec::new();
+        for AppRoutes { app, routes: own, components } in apps {
+            let before = routes.len();
+            for route in *own {
+                let failed = |what: String| RouteError { route: route.path.clone(), what };
+                if let Some(index) = routes[..before].iter().position(|other| same_requests(other, route)) {
+                    let other: &Destination = &destinations[index];
+                    let what = format!("the apps {} and {app} both want it", other.label.app);
+                    return Err(failed(what));
+                }
+                let to = To::new(&route.to, components).map_err(failed)?;
+                let name = match &route.to {
+                    Target::Component(name) => name.as_str(),
+                    Target::Static(_) => "static",
+                    Target::Redirect { .. } => "redirect",
+                    Target::Respond { .. } => "respond",
+                };
+                destinations.push(Destination { to, label: Label::new(app, &route.path, name) });
+                routes.push(route.clone());
+            }
         }
-        Ok(Router { routes: table, destinations, none: Label::new(app, "-", "gateway") })
+        let table = Routes::new(&routes).map_err(|(route, what)| RouteError { route, what })?;
+        let names: Vec<&str> = apps.iter().map(|app| app.app).collect();
+        Ok(Router { routes: table, destinations, none: Label::new(&names.join("+"), "-", "gateway") })
     }
 
     /// The answer and the label under which it is counted.
@@ -160,7 +191,7 @@ impl To {
 impl Label {
     fn new(app: &str, route: &str, to: &str) -> Label {
         let served = Served { route: route.into(), to: to.into() };
-        Label { served, metrics: metrics().route(app, route, to) }
+        Label { app: app.into(), served, metrics: metrics().route(app, route, to) }
     }
 }
 

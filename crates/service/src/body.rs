@@ -82,11 +82,25 @@ impl hyper::body::Body for RequestBody {
 pub(crate) struct ResponseBody {
     body: Body,
     flight: Flight,
+    /// A frame was given and no other has been asked for: the client has to take it first.
+    stalled: Option<u32>,
 }
 
 impl ResponseBody {
     pub fn new(body: Body, flight: Flight) -> Self {
-        ResponseBody { body, flight }
+        ResponseBody { body, flight, stalled: None }
+    }
+
+    fn go_on(&mut self) {
+        if let Some(look) = self.stalled.take() {
+            self.flight.go_on(look);
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        self.go_on();
     }
 }
 
@@ -99,6 +113,7 @@ impl hyper::body::Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        this.go_on();
         // A body that panics ends its response, not the worker.
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut this.body).poll_frame(cx)));
         let frame = ready!(polled.unwrap_or_else(|panic| {
@@ -106,7 +121,10 @@ impl hyper::body::Body for ResponseBody {
             Poll::Ready(Some(Err("the response failed inside".into())))
         }));
         match &frame {
-            Some(Ok(frame)) => this.flight.sent(frame.data_ref().map_or(0, Bytes::len)),
+            Some(Ok(frame)) => {
+                this.flight.sent(frame.data_ref().map_or(0, Bytes::len));
+                this.stalled = this.flight.stall();
+            }
             Some(Err(_)) => this.flight.broken(),
             None => {}
         }

@@ -73,5 +73,22 @@ fn host_of(authority: &Authority) -> Option<HeaderValue> {
 /// `uri-host [ ":" port ]` as far as it matters: nothing that ends a host for some readers and not for others.
 /// An empty one is allowed where the target has no authority.
 fn valid_host(host: &[u8]) -> bool {
-    host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(byte))
+    host.iter().all(|byte| IN_HOST[usize::from(*byte)])
 }
+
+/// A table, because this is asked for each byte of each request's host.
+const IN_HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let marks = b"-._~:[]%!$&'()*+;=";
+    let mut at = 0;
+    while at < marks.len() {
+        table[marks[at] as usize] = true;
+        at += 1;
+    }
+    table
+};

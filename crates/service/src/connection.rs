@@ -13,6 +13,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -61,8 +62,13 @@ async fn begin(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Option<(Str
 /// `None` when the server drains: nothing has been asked for on this connection.
 async fn unless_draining<T>(line: &Line, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
+    let mut registered = false;
     poll_fn(|cx| {
-        line.register(cx);
+        if !registered {
+            // A task's waker stays the same, so once is enough for all that follows in this task.
+            registered = true;
+            line.register(cx);
+        }
         if line.shared.draining() {
             return Poll::Ready(None);
         }
@@ -77,7 +83,6 @@ async fn serve_http1(wire: Wire, line: &Arc<Line>) {
         pin!(line.shared.http1.serve_connection(TokioIo::new(wire), service).with_upgrades());
     let mut told = false;
     poll_fn(|cx| {
-        line.register(cx);
         if !told && line.shared.draining() {
             told = true;
             connection.as_mut().graceful_shutdown();
@@ -94,13 +99,12 @@ async fn serve_http2(wire: Wire, line: &Arc<Line>) {
     let mut rest = Rest::new(line);
     let mut told = false;
     poll_fn(|cx| {
-        line.register(cx);
-        let idle = rest.poll(cx, line, told);
-        if idle && told {
-            // The client was told to go, has nothing in flight, and does not close.
+        let found = rest.poll(cx, line, told);
+        if found == Found::Stalled || (found == Found::Idle && told) {
+            // It takes nothing, or it was told to go, has nothing in flight, and does not close.
             return Poll::Ready(());
         }
-        if !told && (idle || line.shared.draining()) {
+        if !told && (found == Found::Idle || line.shared.draining()) {
             told = true;
             connection.as_mut().graceful_shutdown();
         }
@@ -109,38 +113,52 @@ async fn serve_http2(wire: Wire, line: &Arc<Line>) {
     .await;
 }
 
-/// Finds out that an HTTP/2 connection has had nothing to do for long, by looking now and then: this costs
-/// nothing for each request.
+/// Finds out that an HTTP/2 connection has had nothing to do for long, or does not take its responses, by looking
+/// now and then: this costs next to nothing for each request.
 struct Rest {
     sleep: Pin<Box<Sleep>>,
     /// The requests at the last look.
     seen: u32,
-    /// Looks in a row that found nothing.
-    rests: u8,
+    /// Since when looks have found nothing.
+    since: Option<Instant>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Busy,
+    Idle,
+    Stalled,
 }
 
 impl Rest {
     fn new(line: &Line) -> Self {
         // The first request is to come within the time for a head.
-        Rest { sleep: Box::pin(sleep(line.shared.limits.header_timeout)), seen: 0, rests: 0 }
+        let sleep = Box::pin(sleep(line.shared.limits.header_timeout));
+        Rest { sleep, seen: 0, since: Some(Instant::now()) }
     }
 
-    /// Whether the connection has been idle for the time allowed, or for the time of a head where the client
-    /// was told to go or has never asked for anything.
-    fn poll(&mut self, cx: &mut Context<'_>, line: &Line, told: bool) -> bool {
+    /// What a look finds; idle is also who was told to go, or has never asked for anything, within the time of
+    /// a head.
+    fn poll(&mut self, cx: &mut Context<'_>, line: &Line, told: bool) -> Found {
         let limits = &line.shared.limits;
         while self.sleep.as_mut().poll(cx).is_ready() {
-            let requests = line.requests();
+            let (now, requests) = (Instant::now(), line.requests());
+            if line.look() {
+                return Found::Stalled;
+            }
             let resting = requests == self.seen && line.streams.load(Relaxed) == 0;
-            self.rests = if resting { self.rests.saturating_add(1) } else { 0 };
+            self.since = self.since.filter(|_| resting).or(resting.then_some(now));
             self.seen = requests;
-            let idle = self.rests > 1 || (self.rests == 1 && (told || requests == 0));
-            let next = if told || idle { limits.header_timeout } else { limits.keep_alive / 2 };
-            self.sleep.as_mut().reset(Instant::now() + next);
+            let allowed = if told || requests == 0 { limits.header_timeout } else { limits.keep_alive };
+            let idle = self.since.is_some_and(|since| now - since >= allowed);
+            let shortest = limits.write_stall.min(limits.keep_alive / 2);
+            let next = if told || idle { limits.header_timeout.min(shortest) } else { shortest };
+            // Even if everything is unlimited, a look each day does no harm.
+            self.sleep.as_mut().reset(now + next.min(Duration::from_secs(86_400)));
             if idle {
-                return true;
+                return Found::Idle;
             }
         }
-        false
+        Found::Busy
     }
 }

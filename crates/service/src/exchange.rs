@@ -14,8 +14,9 @@ use hyper::upgrade::OnUpgrade;
 use sampan_telemetry::{AccessLog, Record};
 use std::any::Any;
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 /// What a handler may put into a response's extensions for the access log.
@@ -71,16 +72,14 @@ async fn exchange(mut flight: Flight, request: Request<Incoming>) -> Response<Re
     response.map(|body| ResponseBody::new(body, flight))
 }
 
+/// Nothing of a handler that panicked is used again but the handler, which says by its trait that it can be.
+/// Calling it outside of a future of ours spares moving the request twice.
 async fn guarded(handler: &dyn Handler, request: Request<Body>, flight: &Flight) -> Option<Response<Body>> {
-    // Nothing of a handler that panicked is used again but the handler, which says by implementing the trait
-    // that it can be.
-    match AssertUnwindSafe(async move { handler.handle(request).await }).catch_unwind().await {
-        Ok(response) => Some(response),
-        Err(panic) => {
-            flight.panicked(&*panic);
-            None
-        }
-    }
+    let called = match catch_unwind(AssertUnwindSafe(|| handler.handle(request))) {
+        Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await,
+        Err(panic) => Err(panic),
+    };
+    called.map_err(|panic| flight.panicked(&*panic)).ok()
 }
 
 fn failure(status: StatusCode) -> Response<Body> {
@@ -159,6 +158,15 @@ impl Flight {
         if let Some(entry) = &mut self.entry {
             entry.bytes += bytes as u64;
         }
+    }
+
+    /// In HTTP/1 the socket shows it.
+    pub fn stall(&self) -> Option<u32> {
+        self.line.http2.load(Ordering::Relaxed).then(|| self.line.stall())
+    }
+
+    pub fn go_on(&self, look: u32) {
+        self.line.go_on(look);
     }
 
     pub fn broken(&mut self) {

@@ -21,7 +21,7 @@ pub struct Limits {
     pub body_idle: Duration,
     /// A connection may rest between requests for so long; with HTTP/2 up to half longer.
     pub keep_alive: Duration,
-    /// A client may leave what we send to it unread for so long.
+    /// A client may leave what we send to it unread for so long; with HTTP/2 up to twice as long.
     pub write_stall: Duration,
     /// A client that has shut down its side of the connection and does not take any more of a response
     /// that has begun counts as gone after so long.

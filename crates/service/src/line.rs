@@ -29,8 +29,15 @@ pub(crate) struct Line {
     pub requests: AtomicU32,
     /// Requests of an HTTP/2 connection that are in flight.
     pub streams: AtomicU32,
+    /// Looks at an HTTP/2 connection so far, see [`Line::look`].
+    looks: AtomicU32,
+    /// Responses that wait for the client to take more, by the look before they began to.
+    stalled: [AtomicU32; LOOKS],
     waker: AtomicWaker,
 }
+
+/// A stalled response is found two looks later, so that its place is not taken by then.
+const LOOKS: usize = 4;
 
 impl Line {
     pub fn new(shared: Arc<Shared>, peer: Peer) -> Self {
@@ -41,6 +48,8 @@ impl Line {
             phase: AtomicU8::new(phase::IDLE),
             requests: AtomicU32::new(0),
             streams: AtomicU32::new(0),
+            looks: AtomicU32::new(0),
+            stalled: Default::default(),
             waker: AtomicWaker::new(),
         }
     }
@@ -64,7 +73,8 @@ impl Line {
     }
 
     pub fn begin(&self) {
-        self.requests.fetch_add(1, Relaxed);
+        // One task counts, so this needs no lock of the processor.
+        self.requests.store(self.requests().wrapping_add(1), Relaxed);
         if self.http2.load(Relaxed) {
             self.streams.fetch_add(1, Relaxed);
         } else {
@@ -84,5 +94,24 @@ impl Line {
         } else if self.phase() != phase::UPGRADED {
             self.phase.store(phase::IDLE, Relaxed);
         }
+    }
+
+    /// A response of HTTP/2 begins to wait until the client takes more. hyper does not poll its body then, so it
+    /// is the connection that has to look.
+    pub fn stall(&self) -> u32 {
+        let look = self.looks.load(Relaxed);
+        self.stalled[look as usize % LOOKS].fetch_add(1, Relaxed);
+        look
+    }
+
+    pub fn go_on(&self, look: u32) {
+        self.stalled[look as usize % LOOKS].fetch_sub(1, Relaxed);
+    }
+
+    /// Whether a response has waited all the time between two looks.
+    pub fn look(&self) -> bool {
+        let look = self.looks.load(Relaxed).wrapping_add(1);
+        self.looks.store(look, Relaxed);
+        self.stalled[look.wrapping_sub(2) as usize % LOOKS].load(Relaxed) > 0
     }
 }

@@ -98,7 +98,8 @@ async fn sqlite_lines(address: &str, statements: &[String], limit: usize) -> Vec
             Err(error) => Err(error),
         };
         let values = |row: sqlite::RowResult| row.values;
-        let text = line(result.map(|(columns, found)| rows(columns, found.into_iter().map(values).collect())));
+        let text =
+            line(result.map(|(columns, found)| rows(columns, found.into_iter().map(values).collect())));
         lines.push(format!("{text} ({} {})", db.last_insert_rowid_async().await, db.changes_async().await));
     }
     lines
@@ -119,7 +120,8 @@ async fn postgres_lines(address: &str, statements: &[String], limit: usize) -> V
         }
         let result = match db.query_async(text, params).await {
             Ok((columns, stream, ended)) => {
-                let names = columns.into_iter().map(|column| format!("{}:{:?}", column.name, column.data_type));
+                let names =
+                    columns.into_iter().map(|column| format!("{}:{:?}", column.name, column.data_type));
                 read((names.collect(), stream, ended), limit).await
             }
             Err(error) => Err(error),
@@ -144,7 +146,8 @@ async fn mysql_lines(address: &str, statements: &[String], limit: usize) -> Vec<
         }
         let result = match db.query(text, params).await {
             Ok((columns, stream, ended)) => {
-                let names = columns.into_iter().map(|column| format!("{}:{:?}", column.name, column.data_type));
+                let names =
+                    columns.into_iter().map(|column| format!("{}:{:?}", column.name, column.data_type));
                 read((names.collect(), stream, ended), limit).await
             }
             Err(error) => Err(error),

@@ -42,7 +42,10 @@ fn sqlite_statements(address: &str, statements: &[String]) {
         let params: Vec<_> = params.into_iter().map(value).collect();
         let result = sqlite::execute(db, &text, &params);
         let values = |row: sqlite::RowResult| row.values;
-        println!("{}", line(result.map(|result| rows(result.columns, result.rows.into_iter().map(values).collect()))));
+        println!(
+            "{}",
+            line(result.map(|result| rows(result.columns, result.rows.into_iter().map(values).collect())))
+        );
     }
     sqlite::close(db);
     println!("closed: {:?}", sqlite::execute(db, "SELECT 1", &[]).map(drop));
@@ -50,19 +53,25 @@ fn sqlite_statements(address: &str, statements: &[String]) {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [interface, address, statements @ ..] = &arguments[..] else { panic!("INTERFACE ADDRESS STATEMENT…") };
+    let [interface, address, statements @ ..] = &arguments[..] else {
+        panic!("INTERFACE ADDRESS STATEMENT…")
+    };
     if interface == "sqlite" {
         return sqlite_statements(address, statements);
     }
     for argument in statements {
         let (execute, text, params) = statement(argument);
         let params: Vec<_> = params.into_iter().map(parameter).collect();
-        println!("{}", match (interface.as_str(), execute) {
-            ("postgres", true) => line(postgres::execute(address, &text, &params).map(|count| count.to_string())),
-            ("postgres", false) => line(postgres::query(address, &text, &params).map(set)),
-            ("mysql", true) => line(mysql::execute(address, &text, &params).map(|()| "done")),
-            ("mysql", false) => line(mysql::query(address, &text, &params).map(set)),
-            (other, _) => panic!("there is no interface {other}"),
-        });
+        println!(
+            "{}",
+            match (interface.as_str(), execute) {
+                ("postgres", true) =>
+                    line(postgres::execute(address, &text, &params).map(|count| count.to_string())),
+                ("postgres", false) => line(postgres::query(address, &text, &params).map(set)),
+                ("mysql", true) => line(mysql::execute(address, &text, &params).map(|()| "done")),
+                ("mysql", false) => line(mysql::query(address, &text, &params).map(set)),
+                (other, _) => panic!("there is no interface {other}"),
+            }
+        );
     }
 }

@@ -36,26 +36,39 @@ fn set(set: RowSet) -> String {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [interface, address, statements @ ..] = &arguments[..] else { panic!("INTERFACE ADDRESS STATEMENT…") };
+    let [interface, address, statements @ ..] = &arguments[..] else {
+        panic!("INTERFACE ADDRESS STATEMENT…")
+    };
     match interface.as_str() {
-        "sqlite" => match sqlite::Connection::open(address) {
-            Ok(db) => statements.iter().for_each(|argument| {
-                let (_, text, params) = statement(argument);
-                let params: Vec<_> = params.into_iter().map(value).collect();
-                let result = db.execute(&text, &params);
-                let values = |row: sqlite::RowResult| row.values;
-                println!("{}", line(result.map(|result| rows(result.columns, result.rows.into_iter().map(values).collect()))));
-            }),
-            Err(error) => println!("error: {error:?}"),
-        },
+        "sqlite" => {
+            match sqlite::Connection::open(address) {
+                Ok(db) => statements.iter().for_each(|argument| {
+                    let (_, text, params) = statement(argument);
+                    let params: Vec<_> = params.into_iter().map(value).collect();
+                    let result = db.execute(&text, &params);
+                    let values = |row: sqlite::RowResult| row.values;
+                    println!(
+                        "{}",
+                        line(result.map(|result| rows(
+                            result.columns,
+                            result.rows.into_iter().map(values).collect()
+                        )))
+                    );
+                }),
+                Err(error) => println!("error: {error:?}"),
+            }
+        }
         "postgres" => match postgres::Connection::open(address) {
             Ok(db) => statements.iter().for_each(|argument| {
                 let (execute, text, params) = statement(argument);
                 let params: Vec<_> = params.into_iter().map(parameter).collect();
-                println!("{}", match execute {
-                    true => line(db.execute(&text, &params).map(|count| count.to_string())),
-                    false => line(db.query(&text, &params).map(set)),
-                });
+                println!(
+                    "{}",
+                    match execute {
+                        true => line(db.execute(&text, &params).map(|count| count.to_string())),
+                        false => line(db.query(&text, &params).map(set)),
+                    }
+                );
             }),
             Err(error) => println!("error: {error:?}"),
         },
@@ -63,10 +76,13 @@ fn main() {
             Ok(db) => statements.iter().for_each(|argument| {
                 let (execute, text, params) = statement(argument);
                 let params: Vec<_> = params.into_iter().map(parameter).collect();
-                println!("{}", match execute {
-                    true => line(db.execute(&text, &params).map(|()| "done")),
-                    false => line(db.query(&text, &params).map(set)),
-                });
+                println!(
+                    "{}",
+                    match execute {
+                        true => line(db.execute(&text, &params).map(|()| "done")),
+                        false => line(db.query(&text, &params).map(set)),
+                    }
+                );
             }),
             Err(error) => println!("error: {error:?}"),
         },

@@ -65,28 +65,35 @@ fn sqlite_statements(address: &str, statements: &[String]) {
         let params: Vec<_> = params.into_iter().map(value).collect();
         let result = db.execute(&text, &params);
         let values = |row: sqlite::RowResult| row.values;
-        let text = line(result.map(|result| rows(result.columns, result.rows.into_iter().map(values).collect())));
+        let text =
+            line(result.map(|result| rows(result.columns, result.rows.into_iter().map(values).collect())));
         println!("{text} ({} {})", db.last_insert_rowid(), db.changes());
     }
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [interface, address, statements @ ..] = &arguments[..] else { panic!("INTERFACE ADDRESS STATEMENT…") };
+    let [interface, address, statements @ ..] = &arguments[..] else {
+        panic!("INTERFACE ADDRESS STATEMENT…")
+    };
     match interface.as_str() {
         "sqlite" => sqlite_statements(address, statements),
         "postgres3" => match pg3::Connection::open(address) {
             Ok(db) => statements.iter().for_each(|argument| {
                 let (execute, text, params) = statement(argument);
                 let params: Vec<_> = params.into_iter().map(parameter3).collect();
-                println!("{}", match execute {
-                    true => line(db.execute(&text, &params).map(|count| count.to_string())),
-                    false => line(db.query(&text, &params).map(|set| {
-                        let columns = set.columns.into_iter();
-                        let columns = columns.map(|column| format!("{}:{:?}", column.name, column.data_type));
-                        rows(columns.collect(), set.rows)
-                    })),
-                });
+                println!(
+                    "{}",
+                    match execute {
+                        true => line(db.execute(&text, &params).map(|count| count.to_string())),
+                        false => line(db.query(&text, &params).map(|set| {
+                            let columns = set.columns.into_iter();
+                            let columns =
+                                columns.map(|column| format!("{}:{:?}", column.name, column.data_type));
+                            rows(columns.collect(), set.rows)
+                        })),
+                    }
+                );
             }),
             Err(error) => println!("error: {error:?}"),
         },
@@ -94,14 +101,18 @@ fn main() {
             Ok(db) => statements.iter().for_each(|argument| {
                 let (execute, text, params) = statement(argument);
                 let params: Vec<_> = params.into_iter().map(parameter4).collect();
-                println!("{}", match execute {
-                    true => line(db.execute(&text, &params).map(|count| count.to_string())),
-                    false => line(db.query(&text, &params).map(|set| {
-                        let columns = set.columns.into_iter();
-                        let columns = columns.map(|column| format!("{}:{:?}", column.name, column.data_type));
-                        rows(columns.collect(), set.rows)
-                    })),
-                });
+                println!(
+                    "{}",
+                    match execute {
+                        true => line(db.execute(&text, &params).map(|count| count.to_string())),
+                        false => line(db.query(&text, &params).map(|set| {
+                            let columns = set.columns.into_iter();
+                            let columns =
+                                columns.map(|column| format!("{}:{:?}", column.name, column.data_type));
+                            rows(columns.collect(), set.rows)
+                        })),
+                    }
+                );
             }),
             Err(error) => println!("error: {error:?}"),
         },

@@ -72,11 +72,7 @@ pub fn parse_manifest(path: &Path, text: &str, surroundings: &Surroundings<'_>) 
     let mut f = Findings::new(path);
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let (tree, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let end = text.len();
-        let span = error.span().unwrap_or(end..end);
-        f.error(span.into(), format!("the manifest is not TOML: {}", error.message()));
-    }
+    report_syntax(text, &errors, "the manifest", &mut f);
     if f.has_errors() {
         return Err(f.into_list());
     }
@@ -87,6 +83,20 @@ pub fn parse_manifest(path: &Path, text: &str, surroundings: &Surroundings<'_>) 
         Some(version) => spin::read(table, version, &source, &mut f),
     };
     if f.has_errors() { Err(f.into_list()) } else { Ok((app, f.into_list())) }
+}
+
+/// Says what is no TOML. A line that may hold a secret is not shown, and its text is in no message either.
+fn report_syntax(text: &str, errors: &[toml::de::Error], what: &str, f: &mut Findings) {
+    for error in errors {
+        let span = error.span().unwrap_or(text.len()..text.len());
+        let start = text.floor_char_boundary(span.start.min(text.len()));
+        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line = text[line_start..].lines().next().unwrap_or_default();
+        let password = line.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
+        f.hide(password || line.contains("secret"));
+        f.error(span.into(), format!("{what} is not TOML: {}", error.message()));
+    }
+    f.hide(false);
 }
 
 /// The manifest of the app in a folder.

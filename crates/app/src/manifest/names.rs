@@ -2,6 +2,7 @@
 
 use super::findings::{Findings, quoted};
 use super::tree::Text;
+use std::collections::HashSet;
 
 /// A name is part of host names (`api.spin.internal`) and of file names.
 const NAME_BYTES_MAX: usize = 63;
@@ -20,6 +21,21 @@ pub(super) fn check(name: Text<'_>, what: &str, f: &mut Findings) -> bool {
         );
     }
     valid
+}
+
+/// Checks the names of all components: each is a host name (`http://api.spin.internal`), and host names do not
+/// tell capitals from small letters.
+pub(super) fn check_different<'a>(names: impl Iterator<Item = Text<'a>>, f: &mut Findings) {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name.text.to_ascii_lowercase()) {
+            f.error_help(
+                name.span,
+                format!("{} is the name of another component, but for capitals", quoted(name.text)),
+                "components reach each other by their names as host names, which do not tell capitals apart",
+            );
+        }
+    }
 }
 
 /// Whether this is a method or the name of a header: a token (RFC 9110, section 5.6.2).

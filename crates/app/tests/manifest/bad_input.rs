@@ -133,6 +133,7 @@ fn components() {
     }
     for (text, message) in [
         ("[component.b]\nkind = \"http\"", "`component.b` has no `source`"),
+        ("[component.b]\nsource = \"b\"\n[component.B]\nsource = \"b\"", "the name of another component"),
         ("[component.\"../x\"]\nsource = \"a\"", "`../x` is not a name for a component"),
         ("[component.b]\nsource = \"https://x/a.wasm\"", "from a registry or the web is not supported yet"),
     ] {

@@ -58,3 +58,36 @@ fn the_first_example_is_whole() {
     let (app, warnings) = good("sampan.toml", &first);
     assert_eq!((app.components.len(), app.routes.len(), warnings.len()), (2, 3, 0), "{warnings:?}");
 }
+
+/// Manifests below a folder of the project.
+fn manifests(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let name = entry.file_name();
+        // What tools leave behind is not ours.
+        if entry.path().is_dir() && name != "target" && name != "node_modules" {
+            found.extend(manifests(&entry.path()));
+        } else if name == "sampan.toml" || name == "spin.toml" {
+            found.push(entry.path());
+        }
+    }
+    found
+}
+
+#[test]
+fn examples_and_templates_are_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut found = manifests(&root.join("examples"));
+    found.extend(manifests(&root.join("templates")));
+    assert!(found.len() >= 10, "{found:?}");
+    let env = |_: &str| None;
+    for path in found {
+        // Templates have a place for the name.
+        let text = std::fs::read_to_string(&path).unwrap().replace("__NAME__", "app");
+        let read = sampan_app::parse_manifest(&path, &text, &sampan_app::Surroundings::new(&env));
+        match read {
+            Ok((_, warnings)) => assert_eq!(warnings, [], "{}", path.display()),
+            Err(findings) => panic!("{}", sampan_app::render(&findings, false)),
+        }
+    }
+}

@@ -5,6 +5,7 @@ mod docs;
 mod find;
 mod sampan;
 mod spin;
+mod spin_apps;
 mod spin_files;
 mod variables;
 

@@ -10,11 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 
 /// Rows that wait for the guest may take so many bytes before the database is asked for more.
 const WINDOW_BYTES: usize = 256 << 10;
+/// Statements that wait for their turn on one handle: each holds its parameters in the host's memory.
+const WAITING_MAX: usize = 16;
+/// What the parameters of one statement may take.
+const PARAMETER_BYTES_MAX: usize = RESULT_BYTES_MAX;
 /// Rows between a driver and the task of its connection.
 const ITEMS_MAX: usize = 32;
 
@@ -24,6 +28,7 @@ const ITEMS_MAX: usize = 32;
 pub struct Connection {
     commands: mpsc::Sender<Command>,
     numbers: Arc<Numbers>,
+    waiting: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +87,13 @@ impl Connection {
         if statement.len() > STATEMENT_BYTES_MAX {
             return Err(Error::query(format!("a statement may have {STATEMENT_BYTES_MAX} bytes")));
         }
+        if size(&params) > PARAMETER_BYTES_MAX {
+            let mib = PARAMETER_BYTES_MAX >> 20;
+            return Err(Error::Parameter(format!("the parameters are larger than {mib} MiB")));
+        }
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return Err(Error::Other(format!("{WAITING_MAX} statements wait on this connection already")));
+        };
         self.commands.send(Command { statement, params, answer }).await.map_err(|_| lost())
     }
 
@@ -99,7 +111,8 @@ impl Connection {
         // One: a guest that starts more statements at once waits.
         let (commands, receiver) = mpsc::channel(1);
         let numbers = Arc::new(Numbers::default());
-        let connection = Connection { commands, numbers: Arc::clone(&numbers) };
+        let waiting = Arc::new(Semaphore::new(WAITING_MAX));
+        let connection = Connection { commands, numbers: Arc::clone(&numbers), waiting };
         tokio::spawn(serve(leased, receiver, numbers, limit));
         Ok(connection)
     }

@@ -58,7 +58,7 @@ const FUNCTIONS_DENIED: &[&str] = &["load_extension", "fts3_tokenizer"];
 pub fn authorize(context: &AuthContext<'_>, spoiled: &Arc<AtomicBool>) -> Authorization {
     match context.action {
         // An empty name is a temporary database: VACUUM makes one for itself. VACUUM INTO names a file.
-        AuthAction::Attach { filename } if filename.is_empty() => {
+        AuthAction::Attach { filename: "" } => {
             spoiled.store(true, Ordering::Relaxed);
             Authorization::Allow
         }

@@ -6,13 +6,16 @@ use sampan_capabilities::{Backends, Prepared, link_component};
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine, Result, Store, StoreLimits};
+use wasmtime::{Engine, Result, Store, StoreLimits};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, p2, p3};
 
 /// The two engines of a server: one for guests of WASI 0.2 alone, without concurrency, and one for all.
-static PLAIN: LazyLock<Engine> =
-    LazyLock::new(|| Engine::new(Config::new().concurrency_support(false)).expect("an engine"));
+static PLAIN: LazyLock<Engine> = LazyLock::new(|| {
+    let mut settings = Engine::default().config().clone();
+    settings.concurrency_support(false);
+    Engine::new(&settings).expect("an engine")
+});
 static CONCURRENT: LazyLock<Engine> = LazyLock::new(Engine::default);
 
 fn component(engine: &Engine, guest: &str, concurrent: bool) -> Component {
@@ -293,7 +296,8 @@ fn a_guest_of_0_2_runs_without_concurrency() {
 fn a_stream_is_read_to_its_end_or_dropped() {
     let numbers =
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n";
-    let mut cases = vec![("sqlite", app(&sqlite().store))];
+    let embedded = sqlite();
+    let mut cases = vec![("sqlite", app(&embedded.store))];
     let of = |dialect, url: String| app(&at(dialect, &url).store);
     use sampan_capabilities::sql::Dialect::{MySql, Postgres};
     cases.extend(postgres().map(|server| ("postgres", of(Postgres, server.url()))));

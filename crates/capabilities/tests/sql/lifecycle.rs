@@ -88,14 +88,14 @@ mod futures {
 #[test]
 fn a_statement_has_a_time_limit() {
     for mut database in databases() {
-        database.store.statement_timeout = Duration::from_millis(300);
+        database.store.statement_timeout = Duration::from_secs(2);
         database.store.connections = 1;
         let (granted, dialect) = (database.granted(), database.dialect);
         block_on(async {
             let db = handle(&granted, dialect).await;
             let error = rows(&db, database.endless(), &[]).await.unwrap_err();
             let Error::Query(error) = error else { panic!("{dialect:?}: {error:?}") };
-            assert!(error.text.contains("took longer than 300ms"), "{dialect:?}: {}", error.text);
+            assert!(error.text.contains("took longer than 2s"), "{dialect:?}: {}", error.text);
             // The only connection is free again for a new handle, though the old one is still there.
             let next = handle(&granted, dialect).await;
             assert_eq!(rows(&next, "SELECT 1", &[]).await.unwrap().len(), 1, "{dialect:?}");
@@ -148,6 +148,31 @@ fn rows_that_nobody_reads_free_the_connection() {
                 drop(db);
                 assert!(many.next().await.unwrap().is_ok(), "{dialect:?}");
             }
+        });
+    }
+}
+
+#[test]
+fn statements_that_wait_for_their_turn_are_bounded() {
+    for database in databases() {
+        let (granted, dialect) = (database.granted(), database.dialect);
+        block_on(async {
+            let db = handle(&granted, dialect).await;
+            let mut started = Vec::new();
+            let mut refused = None;
+            for _ in 0..40 {
+                let mut statement = Box::pin(db.query(database.endless().to_owned(), Vec::new()));
+                match statement.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    std::task::Poll::Pending => started.push(statement),
+                    std::task::Poll::Ready(result) => refused = Some(result),
+                }
+            }
+            assert!(matches!(refused, Some(Err(Error::Other(_)))), "{dialect:?}: {refused:?}");
+            drop(started);
+            let large = Value::Binary(vec![0; 33 << 20]);
+            let statement = format!("SELECT {}", database.parameter(1));
+            let error = rows(&handle(&granted, dialect).await, &statement, &[large]).await.unwrap_err();
+            assert!(matches!(error, Error::Parameter(_)), "{dialect:?}: {error:?}");
         });
     }
 }

@@ -162,3 +162,20 @@ fn statements_between_the_rows_of_another() {
         });
     }
 }
+
+#[test]
+fn the_statements_of_the_manifest_run_before_the_first_handle() {
+    for mut database in databases() {
+        let (dialect, table) = (database.dialect, table());
+        database.store.init =
+            Some(format!("CREATE TABLE {table} (a INTEGER); INSERT INTO {table} VALUES (7);"));
+        let granted = database.granted();
+        block_on(async {
+            let handles = [handle(&granted, dialect).await, handle(&granted, dialect).await];
+            for db in handles {
+                let found = rows(&db, &format!("SELECT a FROM {table}"), &[]).await.unwrap();
+                assert_eq!(found.len(), 1, "{dialect:?}");
+            }
+        });
+    }
+}

@@ -88,7 +88,10 @@ pub fn listening(listen: &Listen, bound: SocketAddr, site: &Site) -> String {
         for route in &loaded.app.routes {
             let to = match &route.to {
                 Target::Component(name) => name.clone(),
-                Target::Static(folder) => format!("{}/", folder.folder.display()),
+                Target::Static(folder) => {
+                    let folder = folder.folder.strip_prefix(&loaded.app.root).unwrap_or(&folder.folder);
+                    format!("files in {}", folder.display())
+                }
                 Target::Redirect { location, .. } => format!("redirect to {location}"),
                 Target::Respond { status, .. } => format!("status {status}"),
             };

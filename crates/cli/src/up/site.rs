@@ -8,7 +8,7 @@ use crate::fail::Fail;
 use sampan_app::{App, Component, Listen};
 use sampan_capabilities::Backends;
 use sampan_capabilities::http::Local;
-use sampan_gateway::Router;
+use sampan_gateway::{AppRoutes, Router};
 use sampan_runtime::serve::{self, LoadFailure, Machine};
 use sampan_service::Handler;
 use std::collections::HashMap;
@@ -119,7 +119,12 @@ fn load(
     let backends = match same_stores {
         Some(before) => Arc::clone(&before.backends),
         None => {
-            let opened = machine.overflow.block_on(Backends::open(&app));
+            let opened = machine.overflow.block_on(async {
+                match before {
+                    Some(before) => before.backends.reopen(&app).await,
+                    None => Backends::open(&app).await,
+                }
+            });
             Arc::new(opened.map_err(|error| Fail {
                 help: error.help,
                 ..Fail::new(format!("app {}: {}", app.name, error.what))
@@ -184,19 +189,24 @@ fn refused(app: &App, failures: Vec<LoadFailure>) -> Fail {
 
 /// The routes of all apps at one address. Apps that share it are told apart by their routes.
 fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
-    let fail = |error: sampan_gateway::RouteError| {
-        Fail::new(error.to_string()).help("correct the route in the manifest")
-    };
-    let handlers = |loaded: &Loaded, prefix: &str| {
-        let pieces = loaded.components.iter();
-        pieces
-            .map(|(name, piece)| (format!("{prefix}{name}"), Arc::clone(&piece.handler)))
-            .collect::<HashMap<_, _>>()
-    };
     let here: Vec<&Loaded> = place.apps.iter().map(|&index| &apps[index]).collect();
-    if let [one] = here[..] {
-        return Router::new(&one.app.name, &one.app.routes, &handlers(one, "")).map_err(fail);
-    }
-    Err(Fail::new(format!("{} apps want to listen on {}", here.len(), place.listen.address))
-        .help("give each app an address of its own"))
+    let handlers: Vec<HashMap<String, Arc<dyn Handler>>> = here
+        .iter()
+        .map(|loaded| {
+            let pieces = loaded.components.iter();
+            pieces.map(|(name, piece)| (name.clone(), Arc::clone(&piece.handler))).collect()
+        })
+        .collect();
+    let routes: Vec<AppRoutes<'_>> = here
+        .iter()
+        .zip(&handlers)
+        .map(|(loaded, components)| AppRoutes { app: &loaded.app.name, routes: &loaded.app.routes, components })
+        .collect();
+    Router::of(&routes).map_err(|error| {
+        let help = match here.len() {
+            1 => "correct the route in the manifest",
+            _ => "give the apps different hosts in their routes, or addresses of their own",
+        };
+        Fail::new(format!("on {}: {error}", place.listen.address)).help(help)
+    })
 }

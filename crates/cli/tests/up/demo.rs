@@ -34,7 +34,11 @@ fn the_demos_pages_work_in_a_browser_and_its_state_survives_a_restart() {
     browser.type_into("input[name=name]", "Ada");
     browser.type_into("input[name=text]", "<b>Hello</b> from a browser");
     browser.click("button");
-    assert!(browser.text("#entries").contains("Ada <b>Hello</b> from a browser"), "{}", browser.text("#entries"));
+    assert!(
+        browser.text("#entries").contains("Ada <b>Hello</b> from a browser"),
+        "{}",
+        browser.text("#entries")
+    );
     assert_eq!(browser.text("#count"), "1 entries");
 
     browser.go(&up.url("/php/"));

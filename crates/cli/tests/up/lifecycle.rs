@@ -38,7 +38,11 @@ fn a_taken_port_is_said_before_anything_is_compiled() {
     let manifest = app.path().join("sampan.toml");
     let end = finish(sampan().arg("up").arg("-f").arg(manifest).args(["--listen", &address]), "");
     assert_eq!(end.code, 1);
-    assert!(end.stderr.contains(&format!("error: cannot listen on {address}: the port is in use")), "{}", end.stderr);
+    assert!(
+        end.stderr.contains(&format!("error: cannot listen on {address}: the port is in use")),
+        "{}",
+        end.stderr
+    );
     assert!(end.stderr.contains("help: "), "{}", end.stderr);
 }
 

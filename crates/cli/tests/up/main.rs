@@ -6,6 +6,8 @@ mod lifecycle;
 mod load;
 mod reload;
 mod routes;
+mod spin;
+mod watch;
 mod wordpress;
 
 use sampan_testing::{Response, Running, http_send, sampan, temp_dir};

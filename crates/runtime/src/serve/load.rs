@@ -25,7 +25,9 @@ pub struct LoadFailure {
 
 /// Said while an app is loaded. Called from several threads.
 #[derive(Clone)]
-pub struct Progress(Arc<dyn Fn(&str, Step) + Send + Sync>);
+pub struct Progress(Arc<Say>);
+
+type Say = dyn Fn(&str, Step) + Send + Sync;
 
 /// What happens to the component that is named beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! CGI programs: what they are told, what becomes of what they say, and what happens when they misbehave.
 
 use crate::site::{Site, cgi, limited, load_failure, mounted};
-use sampan_app::{CgiDialect, Component, Limits};
+use sampan_app::{CgiDialect, Component, ComponentKind, Limits};
 use sampan_testing::{PATIENCE, Response, go_program, guest, guest_for, http_send, temp_dir, wat};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -24,6 +24,9 @@ fn ok(response: &Response) -> String {
 #[test]
 fn a_program_sees_the_request_in_its_environment() {
     let mut component = wagi();
+    if let Some(ComponentKind::Cgi(cgi)) = &mut component.kind {
+        cgi.argv = vec!["-v".to_owned(), "${ARGS}".to_owned()];
+    }
     component.grants.env = vec![("GREETING".into(), "hi".into()), ("PATH_INFO".into(), "not this".into())];
     let site = Site::start(vec![component]);
     let headers = [("Host", "example.com:81"), ("X-Token", "t"), ("Proxy", "http://evil")];
@@ -46,7 +49,10 @@ fn a_program_sees_the_request_in_its_environment() {
     }
     assert!(!text.contains("HTTP_PROXY"), "{text}");
     assert_eq!(response.header("content-type"), Some("text/plain"));
-    assert_eq!(ok(&site.get("/cgi/args?x=1&y")).lines().collect::<Vec<_>>(), ["/cgi/args", "x", "1", "y"]);
+    assert_eq!(
+        ok(&site.get("/cgi/args?x=1&y")).lines().collect::<Vec<_>>(),
+        ["/cgi/args", "-v", "x", "1", "y"]
+    );
 }
 
 #[test]

@@ -120,6 +120,23 @@ fn a_client_that_does_not_read_is_cut_off() {
 }
 
 #[test]
+fn an_http2_client_that_does_not_take_a_response_is_cut_off() {
+    let site = Site::limited(Limits { write_stall: SHORT, ..Limits::default() });
+    let mut raw = site.raw();
+    // Preface, SETTINGS, HEADERS for a stream that is silent and one that does not end; the window is never
+    // opened wider. The silent one waits for its handler, which is no reason to cut.
+    raw.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    raw.send(b"\0\0\x0e\x01\x05\0\0\0\x01\x82\x86\x04\x07/silent\x41\x01t");
+    site.expect("frame 0");
+    std::thread::sleep(SHORT * 3);
+    assert!(site.events.try_recv().is_err());
+    raw.send(b"\0\0\x0f\x01\x05\0\0\0\x03\x82\x86\x04\x08/endless\x41\x01t");
+    site.expect("body dropped");
+    site.expect("body dropped");
+    raw.rest();
+}
+
+#[test]
 fn one_connection_too_many_is_told_so() {
     let site = Site::limited(Limits { connections: 2, ..Limits::default() });
     let refused = metrics().connections_refused.get();

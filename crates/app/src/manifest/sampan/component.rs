@@ -21,7 +21,7 @@ pub(super) fn read(
     app: &mut App,
     f: &mut Findings,
 ) -> Component {
-    let mut component = Component { name: name.to_owned(), ..Component::default() };
+    let mut component = Component { name: name.to_owned(), limits: Limits::served(), ..Component::default() };
     table.later(&["image"], f);
     let file = match table.has("image") {
         true => table.get("source"),
@@ -111,9 +111,21 @@ pub(in crate::manifest) fn build(value: &Value<'_>, source: &Source<'_>, f: &mut
 }
 
 fn limits(mut table: Table<'_>, f: &mut Findings) -> (Limits, Serving) {
+    let default = Limits::served();
+    // Whoever wants no bound says so.
+    let unbounded = |table: &mut Table<'_>, key| {
+        let none = table.peek(key) == Some("none");
+        none && table.get(key).is_some()
+    };
     let limits = Limits {
-        memory_bytes: table.size("memory", f),
-        timeout: table.duration("time", f),
+        memory_bytes: match unbounded(&mut table, "memory") {
+            true => None,
+            false => table.size("memory", f).or(default.memory_bytes),
+        },
+        timeout: match unbounded(&mut table, "time") {
+            true => None,
+            false => table.duration("time", f).or(default.timeout),
+        },
         cpu_time: table.duration("cpu", f),
         fuel: table.number("fuel", 1, u64::MAX, f),
         stack_bytes: table.size("stack", f),

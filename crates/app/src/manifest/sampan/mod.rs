@@ -16,9 +16,6 @@ use super::{Source, names, routes};
 use crate::{App, Listen, Tls};
 use std::net::SocketAddr;
 
-/// An app has no more of each than this.
-const COMPONENTS_MAX: usize = 100_000;
-
 pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) -> App {
     let mut app = App { manifest: source.path.clone(), root: source.root.clone(), ..App::default() };
     let own_files = read_app(table.table("app", f), source, &mut app, f);
@@ -33,7 +30,8 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) 
     app.sql = stores::sql(table.table("sql", f), &app, &variables, f);
     let components = table.table("component", f);
     let components = components.map(Table::into_entries).unwrap_or_default();
-    for (name, value) in components.into_iter().take(COMPONENTS_MAX) {
+    names::check_different(components.iter().map(|(name, _)| *name), f);
+    for (name, value) in components {
         let Some(table) = value.table(f) else { continue };
         if names::check(name, "a component", f) {
             let component = component::read(name.text, table, source, &variables, &mut app, f);

@@ -6,7 +6,7 @@ use crate::manifest::sampan::{add_default_keyvalue, add_default_sql, build, set_
 use crate::manifest::tree::{Table, Text, Value};
 use crate::manifest::variables::Variables;
 use crate::manifest::{Source, network, wasip1};
-use crate::{App, Component, ConfigValue, Secret, StoreGrant};
+use crate::{App, Component, ConfigValue, Limits, Secret, StoreGrant};
 
 pub(super) fn read(
     name: &str,
@@ -17,7 +17,7 @@ pub(super) fn read(
     app: &mut App,
     f: &mut Findings,
 ) -> Component {
-    let mut component = Component { name: name.to_owned(), ..Component::default() };
+    let mut component = Component { name: name.to_owned(), limits: Limits::served(), ..Component::default() };
     let file =
         table.require("source", f, "add `source = \"FILE.wasm\"`").and_then(|value| source_file(&value, f));
     component.source = file.map(|text| source.root.join(text.text)).unwrap_or_default();

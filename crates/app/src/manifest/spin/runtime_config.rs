@@ -5,7 +5,7 @@
 use crate::manifest::findings::{Findings, quoted};
 use crate::manifest::sampan::{sqlite, sqlite_keyvalue};
 use crate::manifest::tree::Table;
-use crate::manifest::{Source, names, read_text};
+use crate::manifest::{Source, names, read_text, report_syntax};
 use crate::{App, KeyValueBackend, KeyValueStore, Secret, SqlBackend, SqlStore};
 use toml::de::DeTable;
 
@@ -27,10 +27,7 @@ pub(super) fn read(source: &Source<'_>, app: &mut App, findings: &mut Findings) 
 
 fn parse(text: &str, source: &Source<'_>, app: &mut App, f: &mut Findings) {
     let (tree, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        let span = error.span().unwrap_or(text.len()..text.len());
-        f.error(span.into(), format!("{FILE} is not TOML: {}", error.message()));
-    }
+    report_syntax(text, &errors, FILE, f);
     if !errors.is_empty() {
         return;
     }

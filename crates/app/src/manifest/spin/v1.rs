@@ -30,7 +30,7 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, app: &mut App, f: 
         else {
             continue;
         };
-        if app.components.iter().any(|other| other.name == read.name) {
+        if app.components.iter().any(|other| other.name.eq_ignore_ascii_case(&read.name)) {
             let message = format!("there are two components {}", quoted(name));
             f.error_help(span, message, "ids are compared in lower case, with `-` for `_`");
             continue;

@@ -12,7 +12,9 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, app: &mut App, f: 
     let application = application.and_then(|value| value.table(f));
     let base = application.and_then(|application| read_application(application, app, f));
     let variables = surroundings(table.table("variables", f), source, app, f);
-    for (name, value) in table.table("component", f).map(Table::into_entries).unwrap_or_default() {
+    let components = table.table("component", f).map(Table::into_entries).unwrap_or_default();
+    names::check_different(components.iter().map(|(name, _)| *name), f);
+    for (name, value) in components {
         let Some(component) = value.table(f).filter(|_| names::check(name, "a component", f)) else {
             continue;
         };

@@ -22,7 +22,7 @@ pub struct Sized {
 /// Why a body was not taken, and the answer to it.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyRefused {
-    #[error("the request's body is larger than {0} bytes (serving: body)")]
+    #[error("the request's body is larger than {0} bytes (limits.body)")]
     TooLarge(u64),
     #[error("the request's body ended early: {0}")]
     Broken(BodyError),

@@ -241,9 +241,7 @@ pub fn arguments(facts: &Facts<'_>, cgi: &Cgi, component: &str) -> Vec<String> {
     // Spin's `${SCRIPT_NAME}` here is the whole path, unlike the variable of that name.
     let name = uri.path();
     let mut all = vec![name.to_owned()];
-    let usual = ["${ARGS}".to_owned()];
-    let template = if cgi.argv.is_empty() { &usual[..] } else { &cgi.argv };
-    for argument in template {
+    for argument in &cgi.argv {
         if argument == "${ARGS}" {
             all.extend(query_arguments(uri));
         } else {

@@ -164,7 +164,7 @@ fn headers_that_could_be_taken_for_others() {
 fn arguments_of_wagi_and_of_nobody_else() {
     let parts = request("/s/x?-d=allow_url_include%3D1&a+b=c%20d&e", &[]);
     let facts = Facts::of(&parts);
-    let wagi = cgi(CgiDialect::Wagi);
+    let wagi = Cgi { argv: vec!["${ARGS}".to_owned()], ..cgi(CgiDialect::Wagi) };
     assert_eq!(arguments(&facts, &wagi, "c"), ["/s/x", "-d", "allow_url_include=1", "a b", "c d", "e"]);
     let argv = ["-v", "${SCRIPT_NAME}", "q=${ARGS}"].map(str::to_owned).to_vec();
     let template = Cgi { argv, ..wagi };
@@ -172,5 +172,6 @@ fn arguments_of_wagi_and_of_nobody_else() {
         arguments(&facts, &template, "c"),
         ["/s/x", "-v", "/s/x", "q=-d allow_url_include=1 a b c d e"]
     );
+    assert_eq!(arguments(&facts, &cgi(CgiDialect::Wagi), "c"), ["/s/x"], "none were asked for");
     assert_eq!(arguments(&facts, &cgi(CgiDialect::Script), "php"), ["php"]);
 }

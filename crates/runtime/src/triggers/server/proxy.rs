@@ -30,7 +30,7 @@ pub enum ProxyError {
     Gone,
     #[error("it did not answer within {0:?}")]
     Silent(Duration),
-    #[error("the request's body is larger than {0} bytes (serving: body)")]
+    #[error("the request's body is larger than {0} bytes (limits.body)")]
     TooLarge(u64),
     #[error("it switched to another protocol, which nobody had asked for")]
     Switched,
