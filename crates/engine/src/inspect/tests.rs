@@ -426,13 +426,13 @@ fn mutated_files_never_panic() {
 #[test]
 fn a_module_that_is_wrapped_shows_the_interfaces_of_the_component() {
     let bytes = std::fs::read(sampan_testing::guest("spin-inbound")).expect("the guest");
-    let report = inspect(&bytes, &[]).expect("a report");
-    assert_eq!(report.kind, "unwrapped-component");
+    let found = inspect(&bytes, &[]).expect("a report");
+    assert_eq!(found.kind, "unwrapped-component");
     let names = |items: &[Item]| items.iter().map(|item| item.name.clone()).collect::<Vec<_>>();
-    assert_eq!(names(&report.exports), ["fermyon:spin/inbound-http"]);
-    assert!(names(&report.imports).contains(&"fermyon:spin/http".to_owned()), "{:?}", report.imports);
-    assert!(report.grants.iter().any(|grant| grant.flag == "--allow-http ORIGIN"), "{:?}", report.grants);
-    assert!(report.notes.iter().any(|note| note.contains("wrapped")), "{:?}", report.notes);
+    assert_eq!(names(&found.exports), ["fermyon:spin/inbound-http"]);
+    assert!(names(&found.imports).contains(&"fermyon:spin/http".to_owned()), "{:?}", found.imports);
+    assert!(found.grants.iter().any(|grant| grant.flag == "--allow-http ORIGIN"), "{:?}", found.grants);
+    assert!(found.notes.iter().any(|note| note.contains("wrapped")), "{:?}", found.notes);
 
     let old = report(r#"(module (func (export "handle-http-request")))"#);
     assert!(old.notes.iter().any(|note| note.starts_with("It cannot be loaded: ")), "{:?}", old.notes);
