@@ -1,9 +1,8 @@
 //! What a WebAssembly file is, from its imports and exports alone. Knows wasmparser and nothing of ours,
 //! so that it can be fuzzed by itself.
 //!
-//! [`detect`] reads section headers, imports, exports and the start section; it steps over function bodies,
-//! data and nested modules, keeps a few names at most, and so takes microseconds for files of any size. It
-//! does not validate: the compiler does.
+//! [`detect`] reads section headers, imports, exports and the start section; it steps over function bodies, data
+//! and nested modules and keeps a few names: microseconds for files of any size. The compiler validates.
 
 use wasmparser::{Chunk, ComponentExternalKind, Encoding, ExternalKind, Parser, Payload};
 
@@ -22,8 +21,7 @@ const NAMED_EXPORTS: usize = 4;
 /// How much of a name is kept.
 const MAX_SHOWN_CHARS: usize = 200;
 
-/// The versions of WASI that never became a release and are answered all the same, because guests with them
-/// are around: what Spin 2 ran, and SDKs of the year before 0.3.
+/// Versions of WASI that never became a release and are answered all the same: guests with them are around.
 pub const SNAPSHOTS: &[(&str, Release)] = &[
     ("0.2.0-rc-2023-10-18", Release::V0_2),
     ("0.2.0-rc-2023-11-10", Release::V0_2),
@@ -44,8 +42,8 @@ pub enum Kind {
     ProxyWasm(ProxyAbi),
     HttpWasm,
     Easegress,
-    /// A module whose exports follow the component model's ABI and that was not wrapped into a component:
-    /// what Spin's SDKs 1 to 5 build. It is wrapped when it is loaded. `export` is one of its functions.
+    /// A module whose exports follow the component model's ABI, to be wrapped into a component when it is
+    /// loaded: what Spin's SDKs 1 to 5 build. `export` is one of its functions.
     UnwrappedComponent {
         export: String,
     },
@@ -55,8 +53,7 @@ pub enum Kind {
     HttpComponent(World),
     /// A component that exports `wasi:http/handler` and imports it too: it stands before another one.
     HttpMiddleware(World),
-    /// A component that exports one of the interfaces above in a version that is neither a release nor one
-    /// of [`SNAPSHOTS`], or Spin 1's `fermyon:spin/inbound-http`.
+    /// A component that exports one of the above in another version, or Spin 1's `fermyon:spin/inbound-http`.
     PreReleaseComponent {
         export: String,
     },
@@ -198,7 +195,7 @@ fn malformed(error: wasmparser::Error) -> DetectError {
     DetectError::Malformed { offset: error.offset() as u64, message: shown(error.message()) }
 }
 
-/// A name from the file as a message may show it: not long, and nothing in it steers a terminal.
+/// A name from the file as a message may show it: bounded, and nothing in it steers a terminal.
 fn shown(name: &str) -> String {
     let steers = |c: char| {
         c.is_control()
@@ -353,7 +350,7 @@ impl Facts {
         }
     }
 
-    /// Plug-in ABIs first: their guests often export `_start` or `_initialize` too.
+    /// Plug-in and component ABIs first: their guests often export `_start` or `_initialize` too.
     fn module_kind(self) -> Kind {
         let preview = self.preview();
         let exports = self.exports;
@@ -366,7 +363,6 @@ impl Facts {
         } else if (self.http_handler || exports.handle_response) && exports.handle_request {
             Kind::HttpWasm
         } else if let Some(export) = exports.unwrapped {
-            // Before `_start`: TinyGo gives it to every module.
             Kind::UnwrappedComponent { export }
         } else if exports.start {
             Kind::Command(preview)
@@ -472,6 +468,27 @@ impl Exports {
     }
 }
 
+<<<<<<< HEAD
+=======
+/// `wasi:cli/run@0.2.6` → (`wasi:cli/run`, `0.2.6`); the version is empty where there is none.
+fn split_version(name: &str) -> (&str, &str) {
+    name.split_once('@').unwrap_or((name, ""))
+}
+
+/// `None` for unknown generations, and for versions with a suffix but the known snapshots.
+fn release(version: &str) -> Option<Release> {
+    if let Some((_, release)) = SNAPSHOTS.iter().find(|(snapshot, _)| *snapshot == version) {
+        return Some(*release);
+    }
+    let (generation, patch) = match version.strip_prefix("0.2.") {
+        Some(patch) => (Release::V0_2, patch),
+        None => (Release::V0_3, version.strip_prefix("0.3.")?),
+    };
+    let digits = patch.bytes().all(|byte| byte.is_ascii_digit());
+    (digits && (1..=MAX_PATCH_DIGITS).contains(&patch.len())).then_some(generation)
+}
+
+>>>>>>> spin
 impl ProxyAbi {
     fn rank(&self) -> u8 {
         match self {

@@ -422,3 +422,18 @@ fn mutated_files_never_panic() {
     }
     assert!(read > 1000 && refused > 1000, "one-sided: {read} read, {refused} refused");
 }
+
+#[test]
+fn a_module_that_is_wrapped_shows_the_interfaces_of_the_component() {
+    let bytes = std::fs::read(sampan_testing::guest("spin-inbound")).expect("the guest");
+    let found = inspect(&bytes, &[]).expect("a report");
+    assert_eq!(found.kind, "unwrapped-component");
+    let names = |items: &[Item]| items.iter().map(|item| item.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&found.exports), ["fermyon:spin/inbound-http"]);
+    assert!(names(&found.imports).contains(&"fermyon:spin/http".to_owned()), "{:?}", found.imports);
+    assert!(found.grants.iter().any(|grant| grant.flag == "--allow-http ORIGIN"), "{:?}", found.grants);
+    assert!(found.notes.iter().any(|note| note.contains("wrapped")), "{:?}", found.notes);
+
+    let old = report(r#"(module (func (export "handle-http-request")))"#);
+    assert!(old.notes.iter().any(|note| note.starts_with("It cannot be loaded: ")), "{:?}", old.notes);
+}

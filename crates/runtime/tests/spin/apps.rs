@@ -125,6 +125,15 @@ fn key_value_stores_are_reached_and_others_refused() {
 }
 
 #[test]
+fn what_is_absent_is_an_error_of_its_interface() {
+    for app in RUST.iter().filter(|app| matches!(app.name, "sdk-5" | "sdk-7")) {
+        let Some(served) = app.serve(&[]) else { return };
+        let expected = "Some(Error::ModelNotSupported) Some(Error::ConnectionFailed(\"Sampan has no MQTT\"))";
+        assert_eq!(served.get("/absent").body, expected, "{}", app.name);
+    }
+}
+
+#[test]
 fn sqlite_is_reached() {
     for app in RUST.iter().chain([&PYTHON]) {
         let Some(served) = app.serve(&[]) else { return };

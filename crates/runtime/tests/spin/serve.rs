@@ -6,6 +6,7 @@ use http_body_util::{BodyExt, Full};
 use sampan_app::{App, Component};
 use sampan_app::{Surroundings, read_manifest};
 use sampan_capabilities::Backends;
+use sampan_engine::cache::Cache;
 use sampan_runtime::serve::{Machine, Plan, Progress, Setup, load};
 use sampan_service::{Body, Handler, Matched, Peer};
 use std::collections::HashMap;
@@ -17,7 +18,9 @@ use tokio::runtime::Runtime;
 static MACHINE: LazyLock<Arc<Machine>> = LazyLock::new(|| {
     let plan =
         Plan { pool: sampan_engine::server::Pool { instances: 16, memory_bytes: None }, ..Plan::default() };
-    Machine::new(Setup { plan, ..Setup::default() }).expect("a machine")
+    // An interpreter takes half a minute to compile, and several tests use it.
+    let cache = Cache::at(sampan_testing::target().join("tests/spin-cache"), 1 << 30);
+    Machine::new(Setup { plan, cache: Some(cache), ..Setup::default() }).expect("a machine")
 });
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime"));

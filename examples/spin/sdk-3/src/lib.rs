@@ -82,7 +82,8 @@ fn sqlite() -> Result<String> {
     let pet = [Value::Text("Splodge".to_owned()), Value::Integer(7)];
     database.execute("INSERT INTO pets VALUES (?, ?)", &pet)?;
     let found = database.execute("SELECT name, age FROM pets WHERE age > ?", &[Value::Integer(1)])?;
-    let rows: Vec<_> = found.rows().map(|row| (row.get::<&str>("name").map(str::to_owned), row.get::<i64>("age"))).collect();
+    let rows: Vec<_> =
+        found.rows().map(|row| (row.get::<&str>("name").map(str::to_owned), row.get::<i64>("age"))).collect();
     let wrong = database.execute("SELECT nonsense", &[]).is_err();
     Ok(format!("{:?} {rows:?} {wrong}", found.columns))
 }

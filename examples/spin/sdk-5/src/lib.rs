@@ -22,6 +22,7 @@ async fn handle(request: Request) -> Result<Response> {
         "/redis" => redis()?,
         "/mysql" => mysql()?,
         "/postgres" => postgres()?,
+        "/absent" => absent(),
         "/fail" => anyhow::bail!("as asked"),
         _ => return Ok(Response::new(404, format!("no {path} here"))),
     };
@@ -82,7 +83,8 @@ fn sqlite() -> Result<String> {
     let pet = [Value::Text("Splodge".to_owned()), Value::Integer(7)];
     database.execute("INSERT INTO pets VALUES (?, ?)", &pet)?;
     let found = database.execute("SELECT name, age FROM pets WHERE age > ?", &[Value::Integer(1)])?;
-    let rows: Vec<_> = found.rows().map(|row| (row.get::<&str>("name").map(str::to_owned), row.get::<i64>("age"))).collect();
+    let rows: Vec<_> =
+        found.rows().map(|row| (row.get::<&str>("name").map(str::to_owned), row.get::<i64>("age"))).collect();
     let wrong = database.execute("SELECT nonsense", &[]).is_err();
     Ok(format!("{:?} {rows:?} {wrong}", found.columns))
 }
@@ -135,4 +137,12 @@ fn postgres() -> Result<String> {
     let wrong = database.query("SELECT nonsense", &[]).is_err();
     let refused = Connection::open("postgres://root@192.0.2.1/x").is_err();
     Ok(format!("{changed} {rows:?} {wrong} {refused}"))
+}
+
+/// What a host may be without.
+fn absent() -> String {
+    use spin_sdk::{llm, mqtt};
+    let model = llm::infer(llm::InferencingModel::Llama2Chat, "Who are you?").err();
+    let broker = mqtt::Connection::open("mqtt://127.0.0.1", "user", "password", 30).err();
+    format!("{model:?} {broker:?}")
 }

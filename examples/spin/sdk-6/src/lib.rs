@@ -1,8 +1,8 @@
 //! One route for each thing that an app of Spin's SDK 6.0 can do.
 
 use anyhow::Result;
-use spin_sdk::http::{self, EmptyBody, FullBody, IntoResponse, Request, Response};
 use spin_sdk::http::body::IncomingBodyExt;
+use spin_sdk::http::{self, EmptyBody, FullBody, IntoResponse, Request, Response};
 use spin_sdk::http_service;
 use spin_sdk::key_value::Store;
 use spin_sdk::redis::{Connection as Redis, RedisParameter};
@@ -61,7 +61,8 @@ async fn key_value() -> Result<String> {
 /// Counts in the store, so that what is kept can be seen.
 async fn count() -> Result<String> {
     let store = Store::open_default().await?;
-    let before = store.get("count").await?.map_or(Ok(0), |bytes| String::from_utf8_lossy(&bytes).parse::<u64>())?;
+    let before =
+        store.get("count").await?.map_or(Ok(0), |bytes| String::from_utf8_lossy(&bytes).parse::<u64>())?;
     store.set("count", (before + 1).to_string()).await?;
     Ok((before + 1).to_string())
 }
@@ -89,7 +90,8 @@ async fn sqlite() -> Result<String> {
     let found = database.execute("SELECT name, age FROM pets WHERE age > ?", [Value::Integer(1)]).await?;
     let columns = found.columns().to_vec();
     let rows = found.collect().await?;
-    let rows: Vec<_> = rows.iter().map(|row| (row.get::<&str>(0).map(str::to_owned), row.get::<i64>(1))).collect();
+    let rows: Vec<_> =
+        rows.iter().map(|row| (row.get::<&str>(0).map(str::to_owned), row.get::<i64>(1))).collect();
     let wrong = match database.execute("SELECT nonsense", []).await {
         Ok(result) => result.collect().await.is_err(),
         Err(_) => true,
@@ -138,7 +140,8 @@ async fn postgres() -> Result<String> {
     database.execute("DELETE FROM pets_6", []).await?;
     let pet = [ParameterValue::Str("Splodge".to_owned()), ParameterValue::Int32(7)];
     let changed = database.execute("INSERT INTO pets_6 VALUES ($1, $2)", pet).await?;
-    let found = database.query("SELECT name, age FROM pets_6 WHERE age > $1", [ParameterValue::Int32(1)]).await?;
+    let found =
+        database.query("SELECT name, age FROM pets_6 WHERE age > $1", [ParameterValue::Int32(1)]).await?;
     let rows = found.collect().await?;
     let rows: Vec<_> = rows.iter().map(|row| (row.get::<String>("name"), row.get::<i32>("age"))).collect();
     let wrong = match database.query("SELECT nonsense", []).await {

@@ -1,8 +1,8 @@
 //! One route for each thing that an app of Spin's SDK 7.0 can do.
 
 use anyhow::Result;
-use spin_sdk::http::{self, EmptyBody, FullBody, IntoResponse, Request, Response};
 use spin_sdk::http::body::IncomingBodyExt;
+use spin_sdk::http::{self, EmptyBody, FullBody, IntoResponse, Request, Response};
 use spin_sdk::http_service;
 use spin_sdk::key_value::Store;
 use spin_sdk::redis::{Connection as Redis, RedisParameter};
@@ -27,6 +27,7 @@ async fn handle(request: Request) -> Result<impl IntoResponse> {
         "/redis" => redis().await?,
         "/mysql" => mysql().await?,
         "/postgres" => postgres().await?,
+        "/absent" => absent().await,
         "/fail" => anyhow::bail!("as asked"),
         _ => {
             builder = builder.status(404);
@@ -61,7 +62,8 @@ async fn key_value() -> Result<String> {
 /// Counts in the store, so that what is kept can be seen.
 async fn count() -> Result<String> {
     let store = Store::open_default().await?;
-    let before = store.get("count").await?.map_or(Ok(0), |bytes| String::from_utf8_lossy(&bytes).parse::<u64>())?;
+    let before =
+        store.get("count").await?.map_or(Ok(0), |bytes| String::from_utf8_lossy(&bytes).parse::<u64>())?;
     store.set("count", (before + 1).to_string()).await?;
     Ok((before + 1).to_string())
 }
@@ -89,7 +91,8 @@ async fn sqlite() -> Result<String> {
     let found = database.execute("SELECT name, age FROM pets WHERE age > ?", [Value::Integer(1)]).await?;
     let columns = found.columns().to_vec();
     let rows = found.collect().await?;
-    let rows: Vec<_> = rows.iter().map(|row| (row.get::<&str>(0).map(str::to_owned), row.get::<i64>(1))).collect();
+    let rows: Vec<_> =
+        rows.iter().map(|row| (row.get::<&str>(0).map(str::to_owned), row.get::<i64>(1))).collect();
     let wrong = match database.execute("SELECT nonsense", []).await {
         Ok(result) => result.collect().await.is_err(),
         Err(_) => true,
@@ -121,7 +124,8 @@ async fn mysql() -> Result<String> {
     database.execute("DELETE FROM pets_7", []).await?;
     let pet = [ParameterValue::Str("Splodge".to_owned()), ParameterValue::Int32(7)];
     database.execute("INSERT INTO pets_7 VALUES (?, ?)", pet).await?;
-    let found = database.query("SELECT name, age FROM pets_7 WHERE age > ?", [ParameterValue::Int32(1)]).await?;
+    let found =
+        database.query("SELECT name, age FROM pets_7 WHERE age > ?", [ParameterValue::Int32(1)]).await?;
     let rows = found.collect().await?;
     let rows: Vec<_> = rows.iter().map(|row| (row.get::<String>("name"), row.get::<i32>("age"))).collect();
     let wrong = match database.query("SELECT nonsense", []).await {
@@ -139,7 +143,8 @@ async fn postgres() -> Result<String> {
     database.execute("DELETE FROM pets_7", []).await?;
     let pet = [ParameterValue::Str("Splodge".to_owned()), ParameterValue::Int32(7)];
     let changed = database.execute("INSERT INTO pets_7 VALUES ($1, $2)", pet).await?;
-    let found = database.query("SELECT name, age FROM pets_7 WHERE age > $1", [ParameterValue::Int32(1)]).await?;
+    let found =
+        database.query("SELECT name, age FROM pets_7 WHERE age > $1", [ParameterValue::Int32(1)]).await?;
     let rows = found.collect().await?;
     let rows: Vec<_> = rows.iter().map(|row| (row.get::<String>("name"), row.get::<i32>("age"))).collect();
     let wrong = match database.query("SELECT nonsense", []).await {
@@ -148,4 +153,12 @@ async fn postgres() -> Result<String> {
     };
     let refused = Connection::open("postgres://root@192.0.2.1/x").await.is_err();
     Ok(format!("{changed} {rows:?} {wrong} {refused}"))
+}
+
+/// What a host may be without.
+async fn absent() -> String {
+    use spin_sdk::{llm, mqtt};
+    let model = llm::infer(llm::InferencingModel::Llama2Chat, "Who are you?").err();
+    let broker = mqtt::Connection::open("mqtt://127.0.0.1", "user", "password", 30).await.err();
+    format!("{model:?} {broker:?}")
 }
