@@ -23,6 +23,10 @@ need wasi-libc test -e /usr/include/wasm32-wasi/stdio.h
 need libclang-rt-dev-wasm32 wasm_builtins
 need npm command -v npm
 need python3-pip python3 -m pip --version
+need chromium test -x /usr/bin/chromium
+need chromium-driver test -x /usr/bin/chromedriver
+need curl command -v curl
+need openssl command -v openssl
 need redis-server command -v redis-server
 need mariadb-server test -x /usr/sbin/mariadbd
 need postgresql test -d /usr/lib/postgresql

@@ -468,27 +468,6 @@ impl Exports {
     }
 }
 
-<<<<<<< HEAD
-=======
-/// `wasi:cli/run@0.2.6` → (`wasi:cli/run`, `0.2.6`); the version is empty where there is none.
-fn split_version(name: &str) -> (&str, &str) {
-    name.split_once('@').unwrap_or((name, ""))
-}
-
-/// `None` for unknown generations, and for versions with a suffix but the known snapshots.
-fn release(version: &str) -> Option<Release> {
-    if let Some((_, release)) = SNAPSHOTS.iter().find(|(snapshot, _)| *snapshot == version) {
-        return Some(*release);
-    }
-    let (generation, patch) = match version.strip_prefix("0.2.") {
-        Some(patch) => (Release::V0_2, patch),
-        None => (Release::V0_3, version.strip_prefix("0.3.")?),
-    };
-    let digits = patch.bytes().all(|byte| byte.is_ascii_digit());
-    (digits && (1..=MAX_PATCH_DIGITS).contains(&patch.len())).then_some(generation)
-}
-
->>>>>>> spin
 impl ProxyAbi {
     fn rank(&self) -> u8 {
         match self {
