@@ -44,7 +44,6 @@ if [[ ! -d site ]]; then
     sed -e "s#'{SQLITE_IMPLEMENTATION_FOLDER_PATH}'#__DIR__ . '/mu-plugins/sqlite-database-integration'#" \
         -e "s#{SQLITE_PLUGIN}#sqlite-database-integration/load.php#" \
         "$work/site/wp-content/mu-plugins/sqlite-database-integration/db.copy" >"$work/site/wp-content/db.php"
-    cp sampan.php "$work/site/wp-content/mu-plugins/sampan.php"
     # The address under which it is reached, not the one that it was built for; keys of its own.
     python3 - "$work/site/wp-config.php" <<'PYTHON'
 import re, secrets, sys
@@ -63,3 +62,5 @@ open(path, "w").write(text.replace(mark, own + "\n" + mark, 1))
 PYTHON
     mv "$work/site" site
 fi
+
+cp sampan.php site/wp-content/mu-plugins/sampan.php
