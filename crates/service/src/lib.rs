@@ -13,6 +13,7 @@ mod limits;
 mod line;
 mod listener;
 mod notice;
+mod prompt;
 mod server;
 mod tls;
 mod wire;

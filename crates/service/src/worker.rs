@@ -2,6 +2,7 @@
 //! runs stay on one core.
 
 use crate::line::Line;
+use crate::prompt::be_prompt;
 use sampan_telemetry::metrics;
 use std::collections::HashMap;
 use std::io;
@@ -70,6 +71,7 @@ impl Worker {
         let hand = Hand { runtime: runtime.handle().clone(), lines: Arc::default() };
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            be_prompt();
             // An error means that the sender is gone, which is as good a reason to end.
             let _ = runtime.block_on(stopped);
             // A handler's blocking calls must not hold up the end.

@@ -119,7 +119,7 @@ fn load(
     let backends = match same_stores {
         Some(before) => Arc::clone(&before.backends),
         None => {
-            let opened = machine.overflow.block_on(async {
+            let opened = machine.drivers.block_on(async {
                 match before {
                     Some(before) => before.backends.reopen(&app).await,
                     None => Backends::open(&app).await,

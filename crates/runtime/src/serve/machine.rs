@@ -19,7 +19,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// A component that was not used for this long is unloaded; its next request maps its code again.
 pub const CODE_IDLE: Duration = Duration::from_secs(300);
 /// How much lower the priority of guests that run long is.
-const NICE: i32 = 5;
+const NICE: i32 = 10;
 
 /// Two engines, the epoch ticker, the overflow runtime, budgets, and which components are loaded.
 pub struct Machine {
@@ -31,6 +31,8 @@ pub struct Machine {
     pub ticker: Ticker,
     /// Where guests go on that exceed their first slice, and where code is loaded.
     pub overflow: Handle,
+    /// Where store drivers live: their work is short, and guests of every kind wait for it.
+    pub drivers: Handle,
     /// What all apps may take together.
     pub memory: Arc<Budget>,
     /// Where guests' standard output goes.
@@ -40,7 +42,7 @@ pub struct Machine {
     code_idle_ms: AtomicU64,
     loaded: Mutex<Vec<Weak<Unit>>>,
     // Last: dropped after everything that may use it.
-    runtime: Mutex<Option<Runtime>>,
+    runtimes: Mutex<Vec<Runtime>>,
 }
 
 /// What a machine is made with, besides its plan.
@@ -64,14 +66,17 @@ impl Machine {
         let engines = Engines::new(plan.pool, plan.wasi_0_3).map_err(|error| failed(error.to_string()))?;
         let ticker =
             Ticker::start(engines.all()).map_err(|error| failed(format!("cannot start: {error}")))?;
-        let runtime = overflow().map_err(|error| failed(format!("cannot start: {error}")))?;
+        let start =
+            |name, nice| runtime(name, nice).map_err(|error| failed(format!("cannot start: {error}")));
+        let (overflow, drivers) = (start("overflow", NICE)?, start("drivers", 0)?);
         let machine = Arc::new(Machine {
             memory: Budget::new("all apps together", Some(plan.memory_bytes), None),
-            overflow: runtime.handle().clone(),
+            overflow: overflow.handle().clone(),
+            drivers: drivers.handle().clone(),
             began: Instant::now(),
             code_idle_ms: AtomicU64::new(CODE_IDLE.as_millis() as u64),
             loaded: Mutex::default(),
-            runtime: Mutex::new(Some(runtime)),
+            runtimes: Mutex::new(vec![overflow, drivers]),
             plan,
             engines,
             cache,
@@ -147,19 +152,19 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         // The last owner may be a task, where waiting for the threads would panic.
-        if let Some(runtime) = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        for runtime in self.runtimes.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             runtime.shutdown_background();
         }
     }
 }
 
-fn overflow() -> std::io::Result<Runtime> {
+fn runtime(name: &str, nice: i32) -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
-        .thread_name("overflow")
+        .thread_name(name)
         .enable_all()
-        .on_thread_start(|| {
+        .on_thread_start(move || {
             // On Linux a nice value is a thread's own. Where it may not be lowered, all are equal.
-            let _ = rustix::process::nice(NICE);
+            let _ = rustix::process::nice(nice);
         })
         .build()
 }
