@@ -1,7 +1,8 @@
 //! Answers HTTP by wasi:http 0.3. The path says how: well (`/hello`, `/echo`, `/count`, `/after`), badly (`/trap`,
-//! `/abort`, `/error`), late (`/slow`, `/loop`), or never (`/never`).
+//! `/abort`, `/error`), late (`/slow`, `/loop`, `/wait` for a `/go` in the same instance), or never (`/never`).
 
-use std::cell::Cell;
+use futures::channel::oneshot;
+use std::cell::{Cell, RefCell};
 use wasip3::clocks::monotonic_clock::wait_for;
 use wasip3::http::types::{ErrorCode, Fields, Request, Response};
 use wasip3::{wit_bindgen, wit_future, wit_stream};
@@ -12,6 +13,8 @@ struct Serve;
 
 thread_local! {
     static COUNT: Cell<u32> = const { Cell::new(0) };
+    /// Requests to `/wait` that wait now.
+    static WAITING: RefCell<Vec<oneshot::Sender<()>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl wasip3::exports::http::handler::Guest for Serve {
@@ -24,6 +27,19 @@ impl wasip3::exports::http::handler::Guest for Serve {
             "/count" => {
                 COUNT.set(COUNT.get() + 1);
                 Ok(text(&COUNT.get().to_string(), ""))
+            }
+            "/wait" => {
+                let (sender, go) = oneshot::channel();
+                WAITING.with_borrow_mut(|waiting| waiting.push(sender));
+                println!("waiting");
+                go.await.unwrap();
+                Ok(text("waited", ""))
+            }
+            "/go" => {
+                let waiting = WAITING.take();
+                let count = waiting.len();
+                waiting.into_iter().for_each(|one| one.send(()).unwrap_or_default());
+                Ok(text(&count.to_string(), ""))
             }
             "/after" => {
                 wit_bindgen::spawn_local(async {
