@@ -1,8 +1,7 @@
 //! Answers HTTP by wasi:http 0.3. The path says how: well (`/hello`, `/echo`, `/count`, `/after`), badly (`/trap`,
 //! `/abort`, `/error`), late (`/slow`, `/loop`, `/wait` for a `/go` in the same instance), or never (`/never`).
 
-use futures::channel::oneshot;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use wasip3::clocks::monotonic_clock::wait_for;
 use wasip3::http::types::{ErrorCode, Fields, Request, Response};
 use wasip3::{wit_bindgen, wit_future, wit_stream};
@@ -14,7 +13,7 @@ struct Serve;
 thread_local! {
     static COUNT: Cell<u32> = const { Cell::new(0) };
     /// Requests to `/wait` that wait now.
-    static WAITING: RefCell<Vec<oneshot::Sender<()>>> = const { RefCell::new(Vec::new()) };
+    static WAITING: Cell<u32> = const { Cell::new(0) };
 }
 
 impl wasip3::exports::http::handler::Guest for Serve {
@@ -29,18 +28,14 @@ impl wasip3::exports::http::handler::Guest for Serve {
                 Ok(text(&COUNT.get().to_string(), ""))
             }
             "/wait" => {
-                let (sender, go) = oneshot::channel();
-                WAITING.with_borrow_mut(|waiting| waiting.push(sender));
+                WAITING.set(WAITING.get() + 1);
                 println!("waiting");
-                go.await.unwrap();
+                while WAITING.get() > 0 {
+                    wait_for(1_000_000).await;
+                }
                 Ok(text("waited", ""))
             }
-            "/go" => {
-                let waiting = WAITING.take();
-                let count = waiting.len();
-                waiting.into_iter().for_each(|one| one.send(()).unwrap_or_default());
-                Ok(text(&count.to_string(), ""))
-            }
+            "/go" => Ok(text(&WAITING.replace(0).to_string(), "")),
             "/after" => {
                 wit_bindgen::spawn_local(async {
                     wait_for(1_000_000).await;
