@@ -172,7 +172,8 @@ fn load_blocking(unit: &Arc<Unit>, progress: &Progress) -> Result<Ready, LoadFai
     })?;
     if unit.component.serving.concurrency > 1 && !entry.is_concurrent() {
         say(Step::Notice(
-            "`concurrency` has no effect: only an HTTP handler of WASI 0.3 serves several requests at once".into(),
+            "`concurrency` has no effect: only an HTTP handler of WASI 0.3 serves several requests at once"
+                .into(),
         ));
     }
     say(Step::Ready { cached, time });

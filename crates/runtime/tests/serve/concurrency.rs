@@ -39,7 +39,10 @@ fn requests_meet_in_an_instance() {
         let app = serve(at_once(3)).await;
         let (first, second) = (wait(&app, 1).await, wait(&app, 2).await);
         assert_eq!(app.get("/go").await, (200, "2".to_owned()));
-        assert_eq!((first.await.status(), second.await.status()), (http::StatusCode::OK, http::StatusCode::OK));
+        assert_eq!(
+            (first.await.status(), second.await.status()),
+            (http::StatusCode::OK, http::StatusCode::OK)
+        );
         assert_eq!((created(&app), app.metric("instances_reused_total", "")), (1, 2));
         assert_eq!(live(&app), 1);
     });

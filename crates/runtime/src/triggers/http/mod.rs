@@ -78,7 +78,12 @@ impl Entry {
                 "it exports no HTTP handler (wasi:http/incoming-handler or wasi:http/handler)"
             ));
         };
-        Ok(Entry { export, idle_02: Idle::default(), idle_03: Idle::default(), shared: shared::Shared::default() })
+        Ok(Entry {
+            export,
+            idle_02: Idle::default(),
+            idle_03: Idle::default(),
+            shared: shared::Shared::default(),
+        })
     }
 
     pub(crate) fn drop_idle_instances(&self, idle: Duration) {

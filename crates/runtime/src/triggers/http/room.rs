@@ -141,10 +141,13 @@ impl Room {
     pub fn answer(&self, id: u64, answer: Head) {
         let taken = self.lock().members.get_mut(&id).and_then(|member| member.answer.take());
         let Some((head, read)) = taken else { return };
-        // What is read until its end, or dropped, drops `read` after `head` was sent.
-        let answer = answer.map(|response| {
-            response.map(|body| Watched { body, read: Some(read) }.boxed_unsync())
-        });
+        // Whoever hears of `read` must find the answer, so an error keeps it until that is sent.
+        let (answer, _read) = match answer {
+            Ok(response) => {
+                (Ok(response.map(|body| Watched { body, read: Some(read) }.boxed_unsync())), None)
+            }
+            Err(code) => (Err(code), Some(read)),
+        };
         let _ = head.send(answer);
     }
 

@@ -201,6 +201,7 @@ async fn serve(
     let driven = store.run_concurrent(async |accessor: &Accessor<Host>| {
         let mut calls = FuturesUnordered::new();
         poll_fn(|cx| {
+            let mut begun = false;
             loop {
                 // 1. What the guest has answered.
                 match calls.poll_next_unpin(cx) {
@@ -212,13 +213,19 @@ async fn serve(
                 let free = accessor.poll_ready_for_concurrent_call(handler, cx).is_ready();
                 room.ran(free);
                 let reused = room.has_begun();
-                if free && let Some((id, request, depth)) = room.begin() {
+                if free
+                    && !begun
+                    && let Some((id, request, depth)) = room.begin()
+                {
                     if reused {
                         unit.metrics.reused.inc();
                     }
                     refund.fetch_add(cpu, Ordering::Relaxed);
                     accessor.with(|mut access| access.data_mut().http.set_depth(depth));
                     calls.push(one(accessor, exports, room, id, request));
+                    // One at a time: where the guest computes long, the others are better off elsewhere.
+                    cx.waker().wake_by_ref();
+                    begun = true;
                     continue;
                 }
                 // 3. Whether it is doing something of its own.
