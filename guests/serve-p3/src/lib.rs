@@ -50,9 +50,12 @@ impl wasip3::exports::http::handler::Guest for Serve {
                 wait_for(query.parse::<u64>().unwrap() * 1_000_000).await;
                 Ok(text("slow", ""))
             }
-            "/loop" => loop {
-                std::hint::black_box(0);
-            },
+            "/loop" => {
+                println!("looping");
+                loop {
+                    std::hint::black_box(0);
+                }
+            }
             "/never" => loop {
                 wait_for(1_000_000_000).await;
             },

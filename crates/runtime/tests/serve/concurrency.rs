@@ -179,6 +179,7 @@ fn time_is_over_for_one_request_alone() {
         // One that computes all the time lets no other in: those have another instance.
         let mut looping = app.handlers["api"].handle(get("/loop"));
         assert!(is_waiting(&mut looping).await);
+        app.until("it loops", |app| app.logged("looping")).await;
         assert_eq!(app.get("/hello").await.0, 200);
         assert_eq!(looping.await.status(), 504);
         app.until("it is gone", |app| live(app) <= 1).await;
