@@ -1,5 +1,5 @@
 //! Answers HTTP by wasi:http 0.3. The path says how: well (`/hello`, `/echo`, `/count`, `/after`), badly (`/trap`,
-//! `/abort`, `/error`), late (`/slow`, `/loop`), or never (`/never`).
+//! `/abort`, `/error`), late (`/slow`, `/loop`, `/wait` for a `/go` in the same instance), or never (`/never`).
 
 use std::cell::Cell;
 use wasip3::clocks::monotonic_clock::wait_for;
@@ -12,6 +12,8 @@ struct Serve;
 
 thread_local! {
     static COUNT: Cell<u32> = const { Cell::new(0) };
+    /// Requests to `/wait` that wait now.
+    static WAITING: Cell<u32> = const { Cell::new(0) };
 }
 
 impl wasip3::exports::http::handler::Guest for Serve {
@@ -25,6 +27,15 @@ impl wasip3::exports::http::handler::Guest for Serve {
                 COUNT.set(COUNT.get() + 1);
                 Ok(text(&COUNT.get().to_string(), ""))
             }
+            "/wait" => {
+                WAITING.set(WAITING.get() + 1);
+                println!("waiting");
+                while WAITING.get() > 0 {
+                    wait_for(1_000_000).await;
+                }
+                Ok(text("waited", ""))
+            }
+            "/go" => Ok(text(&WAITING.replace(0).to_string(), "")),
             "/after" => {
                 wit_bindgen::spawn_local(async {
                     wait_for(1_000_000).await;
@@ -39,9 +50,12 @@ impl wasip3::exports::http::handler::Guest for Serve {
                 wait_for(query.parse::<u64>().unwrap() * 1_000_000).await;
                 Ok(text("slow", ""))
             }
-            "/loop" => loop {
-                std::hint::black_box(0);
-            },
+            "/loop" => {
+                println!("looping");
+                loop {
+                    std::hint::black_box(0);
+                }
+            }
             "/never" => loop {
                 wait_for(1_000_000_000).await;
             },

@@ -65,6 +65,21 @@ async fn keyvalue(name: &str, call: &[&str]) -> Said {
             keys.sort();
             Ok(keys.join(" "))
         }
+        // The result first: a host that waits for its stream to be read would hang.
+        ["end-first"] => {
+            let (keys, end) = store.get_keys().await;
+            end.await.map_err(said)?;
+            let mut keys = keys.collect().await;
+            keys.sort();
+            Ok(keys.join(" "))
+        }
+        // The result alone.
+        ["end-alone"] => {
+            let (keys, end) = store.get_keys().await;
+            end.await.map_err(said)?;
+            drop(keys);
+            Ok("ended".to_owned())
+        }
         // Many calls wait at once.
         ["at-once", count] => {
             let count = count.parse().map_err(|_| "no number".to_owned())?;

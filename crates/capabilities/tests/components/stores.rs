@@ -113,6 +113,8 @@ fn every_interface_sees_the_same_data() {
             ],
         )
         .await;
+        let at_once: Vec<String> = (0..200).map(|number| format!("at-once-{number:03}")).collect();
+        let at_once = at_once.join(" ");
         check(
             "spin-async",
             &prepared,
@@ -123,7 +125,10 @@ fn every_interface_sees_the_same_data() {
                 ("store default exists k", "true"),
                 ("store default delete k", "deleted"),
                 ("store default get k", "-"),
+                ("store default end-first", ""),
                 ("store default at-once 200", "200 of 200"),
+                ("store default end-alone", "ended"),
+                ("store default end-first", at_once.as_str()),
             ],
         )
         .await;
@@ -264,6 +269,8 @@ fn a_store_that_is_down_is_an_error_and_no_trap() {
             assert!(output.stdout.contains("the store is not available: "), "{interface}: {output:?}");
         }
         let down = output("spin-async", &prepared, &["store", "default", "list"]).await;
+        assert!(down.stdout.contains("the store is not available: "), "{down:?}");
+        let down = output("spin-async", &prepared, &["store", "default", "end-alone"]).await;
         assert!(down.stdout.contains("the store is not available: "), "{down:?}");
         let error = Backends::open(&app).await.err().expect("the server is down");
         assert!(error.what.starts_with("the key-value store `default` cannot be opened"), "{}", error.what);

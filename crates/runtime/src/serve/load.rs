@@ -170,6 +170,12 @@ fn load_blocking(unit: &Arc<Unit>, progress: &Progress) -> Result<Ready, LoadFai
         Some(unknown) => failed(unknown.to_string(), Some(unknown.help())),
         None => failed(format!("{error:#}"), None),
     })?;
+    if unit.component.serving.concurrency > 1 && !entry.is_concurrent() {
+        say(Step::Notice(
+            "`concurrency` has no effect: only an HTTP handler of WASI 0.3 serves several requests at once"
+                .into(),
+        ));
+    }
     say(Step::Ready { cached, time });
     Ok(Ready { engine, entry })
 }

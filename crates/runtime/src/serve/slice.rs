@@ -11,6 +11,7 @@ use sampan_capabilities::Host;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -104,6 +105,8 @@ struct Metered<T> {
     limits: TimeLimits,
     began: Instant,
     cpu_used: Duration,
+    /// Nanoseconds of processor time that others have given back to it.
+    refund: Option<Arc<AtomicU64>>,
     overflow: bool,
     /// Made when the guest first waits.
     timer: Option<Pin<Box<Sleep>>>,
@@ -119,6 +122,10 @@ enum Step<T> {
 impl<T> Metered<T> {
     fn step(&mut self, cx: &mut Context<'_>) -> Step<T> {
         let began = Instant::now();
+        if let Some(refund) = &self.refund {
+            let refund = Duration::from_nanos(refund.swap(0, Ordering::Relaxed));
+            self.cpu_used = self.cpu_used.saturating_sub(refund);
+        }
         let slice = Slice {
             began,
             limits: self.limits,
@@ -168,6 +175,26 @@ impl<T> Future for Metered<T> {
     }
 }
 
+/// A call for a task of the overflow runtime from its beginning on: an instance that serves many requests at once.
+/// What is put into `refund`, in nanoseconds, is taken off the processor time that it has used.
+pub fn apart<T: Send + 'static>(
+    machine: Arc<Machine>,
+    limits: TimeLimits,
+    refund: Arc<AtomicU64>,
+    call: impl Future<Output = wasmtime::Result<T>> + Send + 'static,
+) -> impl Future<Output = Result<T, Ended>> + Send + Unpin {
+    Metered {
+        call: Box::pin(call),
+        machine,
+        limits,
+        began: Instant::now(),
+        cpu_used: Duration::ZERO,
+        refund: Some(refund),
+        overflow: true,
+        timer: None,
+    }
+}
+
 /// A guest's call: polled here until it returns or takes long, then in the overflow runtime. Dropping it ends the
 /// guest.
 pub struct Bounded<T>(State<T>);
@@ -190,6 +217,7 @@ impl<T: Send + 'static> Bounded<T> {
             limits,
             began: Instant::now(),
             cpu_used: Duration::ZERO,
+            refund: None,
             overflow: false,
             timer: None,
         }))

@@ -47,6 +47,14 @@ impl Entry {
         }
     }
 
+    /// Whether an instance can serve several requests at once.
+    pub(crate) fn is_concurrent(&self) -> bool {
+        match self {
+            Entry::Http(entry) => entry.is_concurrent(),
+            Entry::Cgi(_) | Entry::Server(_) => false,
+        }
+    }
+
     /// Whether the code must not be unloaded although no request is under way.
     pub(crate) fn is_pinned(&self) -> bool {
         match self {

@@ -3,6 +3,7 @@
 mod bad_guests;
 mod bodies;
 mod chains;
+mod concurrency;
 mod density;
 mod harness;
 mod instances;

@@ -44,17 +44,22 @@ impl<E> Instance<E> {
 
     /// Whether it may serve another request after one that ended well.
     pub fn is_fit(&mut self, unit: &Unit, wasi_0_3: bool) -> bool {
-        let reuse = unit.component.serving.reuse.unwrap_or(if wasi_0_3 { REUSE_0_3 } else { 1 });
-        if self.served >= reuse {
-            return false;
-        }
-        // What is left of the last request would show it to the next one, or grow without end.
-        let mut kept = 0;
-        self.store.data_mut().ctx().table.iter_mut().all(|entry| {
-            kept += 1;
-            kept <= RESOURCES_KEPT_MAX && !belongs_to_request(entry)
-        })
+        self.served < reuse(unit, wasi_0_3) && is_clean(self.store.data_mut())
     }
+}
+
+/// How many requests an instance serves.
+pub(super) fn reuse(unit: &Unit, wasi_0_3: bool) -> u32 {
+    unit.component.serving.reuse.unwrap_or(if wasi_0_3 { REUSE_0_3 } else { 1 })
+}
+
+/// Whether nothing is left of requests: it would show them to the next one, or grow without end.
+pub(super) fn is_clean(host: &mut Host) -> bool {
+    let mut kept = 0;
+    host.ctx().table.iter_mut().all(|entry| {
+        kept += 1;
+        kept <= RESOURCES_KEPT_MAX && !belongs_to_request(entry)
+    })
 }
 
 fn belongs_to_request(entry: &(dyn Any + Send)) -> bool {
@@ -93,8 +98,7 @@ impl Pre for p3::bindings::ServicePre<Host> {
     }
 }
 
-/// An instance for one more request: an idle one, else a new one. Where memory or places are short, idle ones of
-/// other components make room first.
+/// An instance for one more request: an idle one, else a new one.
 pub(super) async fn check_out<P: Pre>(
     unit: &Unit,
     ready: &Ready,
@@ -107,6 +111,15 @@ pub(super) async fn check_out<P: Pre>(
         instance.served += 1;
         return Ok(instance);
     }
+    create(unit, ready, pre).await
+}
+
+/// A new instance. Where memory or places are short, idle ones of other components make room first.
+pub(super) async fn create<P: Pre>(
+    unit: &Unit,
+    ready: &Ready,
+    pre: &P,
+) -> wasmtime::Result<Instance<P::Exports>> {
     let mut again = true;
     loop {
         let mut store = unit.store(&ready.engine, unit.wasi())?;

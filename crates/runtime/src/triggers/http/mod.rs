@@ -7,6 +7,8 @@ mod body;
 mod idle;
 mod request;
 mod response;
+mod room;
+mod shared;
 mod spin_inbound;
 mod wasi02;
 mod wasi03;
@@ -40,6 +42,7 @@ pub struct Entry {
     pub(super) export: Export,
     pub(super) idle_02: Idle<p2::bindings::Proxy>,
     pub(super) idle_03: Idle<p3::bindings::Service>,
+    pub(super) shared: shared::Shared,
 }
 
 use Entry as Instances;
@@ -75,12 +78,23 @@ impl Entry {
                 "it exports no HTTP handler (wasi:http/incoming-handler or wasi:http/handler)"
             ));
         };
-        Ok(Entry { export, idle_02: Idle::default(), idle_03: Idle::default() })
+        Ok(Entry {
+            export,
+            idle_02: Idle::default(),
+            idle_03: Idle::default(),
+            shared: shared::Shared::default(),
+        })
     }
 
     pub(crate) fn drop_idle_instances(&self, idle: Duration) {
         self.idle_02.drop_older(idle);
         self.idle_03.drop_older(idle);
+        self.shared.drop_older(idle);
+    }
+
+    /// Whether an instance can serve several requests at once.
+    pub(crate) fn is_concurrent(&self) -> bool {
+        matches!(self.export, Export::Wasi03(_))
     }
 }
 
@@ -103,6 +117,9 @@ pub(crate) async fn handle(
     let (unit2, ready2) = (Arc::clone(&unit), Arc::clone(&ready));
     let call = match &http_entry(&ready).export {
         Export::Wasi02(_) => unit.bounded(wasi02::call(unit2, ready2, request, sender, place)),
+        Export::Wasi03(_) if unit.component.serving.concurrency > 1 => {
+            unit.bounded(shared::call(unit2, ready2, request, sender, place))
+        }
         Export::Wasi03(_) => unit.bounded(wasi03::call(unit2, ready2, request, sender, place)),
         Export::Spin(_) => unit.bounded(spin_inbound::call(unit2, ready2, request, sender, place)),
     };

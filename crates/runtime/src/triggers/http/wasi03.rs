@@ -1,4 +1,4 @@
-//! `wasi:http/handler` 0.3: instances are reused, one request at a time in each.
+//! `wasi:http/handler` 0.3: instances are reused, one request at a time in each. [`super::shared`] is for several.
 
 use super::idle::{Instance, check_out};
 use super::{Export, Head, Instances, http_entry};
