@@ -39,10 +39,11 @@ fn requests_meet_in_an_instance() {
         let app = serve(at_once(3)).await;
         let (first, second) = (wait(&app, 1).await, wait(&app, 2).await);
         assert_eq!(app.get("/go").await, (200, "2".to_owned()));
-        assert_eq!(
-            (first.await.status(), second.await.status()),
-            (http::StatusCode::OK, http::StatusCode::OK)
-        );
+        for request in [first, second] {
+            // To its end: a client that leaves before that spoils the instance.
+            let body = request.await.into_body().collect().await.unwrap();
+            assert_eq!(body.to_bytes(), "waited");
+        }
         assert_eq!((created(&app), app.metric("instances_reused_total", "")), (1, 2));
         assert_eq!(live(&app), 1);
     });
