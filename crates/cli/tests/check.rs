@@ -173,6 +173,12 @@ fn a_kind_that_cannot_be_served_so() {
 }
 
 #[test]
+fn concurrency_is_for_wasi_0_3() {
+    let finished = app("limits = { concurrency = 4 }", &http_component(&[])).check(&[]);
+    assert_says(&finished, 0, &["`concurrency` has no effect on the component"]);
+}
+
+#[test]
 fn grants_that_imports_need() {
     for (import, grant, said) in [
         ("wasi:http/outgoing-handler@0.2.0", "http = [\"https://a.example\"]", "sends HTTP requests"),

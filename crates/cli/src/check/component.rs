@@ -75,10 +75,23 @@ pub fn check(component: &Component, place: &Place<'_>, looked: &mut Looked) -> V
         let message = format!("the component `{name}` imports what Sampan does not provide: {names}{more}");
         add(Severity::Error, message, format!("`sampan inspect {}` shows all", component.source.display()));
     }
+    if component.serving.concurrency > 1 && !serves_at_once(report) {
+        let message = format!("`concurrency` has no effect on the component `{name}`");
+        add(
+            Severity::Warning,
+            message,
+            "only HTTP handlers of WASI 0.3 serve several requests at once".to_owned(),
+        );
+    }
     for (message, help) in lacking(component, report, place.outline.spin) {
         add(Severity::Warning, message, help);
     }
     diagnostics
+}
+
+/// Whether one instance can serve several requests at once.
+fn serves_at_once(report: &Report) -> bool {
+    report.exports.iter().any(|export| export.name.starts_with("wasi:http/handler@0.3."))
 }
 
 impl Looked {
