@@ -1,8 +1,9 @@
 //! A headless Chromium, driven by Debian's ChromeDriver over the protocol of W3C's WebDriver.
 
-use crate::{Running, http_send, skip, temp_dir};
+use crate::{PATIENCE, Running, http_send, skip, temp_dir};
 use serde_json::{Value, json};
 use std::process::Command;
+use std::time::Instant;
 use tempfile::TempDir;
 
 /// How long a look-up of an element waits for it to appear.
@@ -101,6 +102,28 @@ impl Browser {
         text(&self.call("GET", &format!("/element/{}/text", element.0), &Value::Null))
     }
 
+    /// Waits until an element shows this text, and returns all that it shows: after a click, the page before may
+    /// still be there for a moment.
+    #[track_caller]
+    pub fn wait_for(&self, selector: &str, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let find = json!({"using": "css selector", "value": selector});
+        let mut last = "nothing yet".to_owned();
+        while Instant::now() < deadline {
+            // The page may change between the two commands.
+            let shown = self.try_call("POST", "/element", &find).and_then(|found| {
+                let path = format!("/element/{}/text", text(&found[ELEMENT]));
+                self.try_call("GET", &path, &Value::Null)
+            });
+            match shown {
+                Ok(shown) if text(&shown).contains(part) => return text(&shown),
+                Ok(shown) => last = text(&shown),
+                Err(error) => last = error,
+            }
+        }
+        panic!("{selector} does not show `{part}`; last seen: {last}");
+    }
+
     /// Runs JavaScript in the page and returns what it returns; a promise is awaited.
     #[track_caller]
     pub fn run(&self, script: &str) -> Value {
@@ -122,15 +145,26 @@ impl Browser {
         self.command(method, &format!("/session/{}{path}", self.session), body)
     }
 
+    fn try_call(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        self.try_command(method, &format!("/session/{}{path}", self.session), body)
+    }
+
     #[track_caller]
     fn command(&self, method: &str, path: &str, body: &Value) -> Value {
+        self.try_command(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    fn try_command(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let headers = [("Host", self.address.as_str()), ("Content-Type", "application/json")];
-        let response = http_send(self.address.as_str(), method, path, &headers, &body)
-            .unwrap_or_else(|error| panic!("ChromeDriver: {error}"));
-        let mut answer: Value = serde_json::from_slice(&response.body).expect("JSON from ChromeDriver");
-        assert!(response.status == 200, "{method} {path}: {}", answer["value"]["message"]);
-        answer["value"].take()
+        let response = http_send(self.address.as_str(), method, path, &headers, &body);
+        let response = response.map_err(|error| format!("ChromeDriver: {error}"))?;
+        let mut answer: Value =
+            serde_json::from_slice(&response.body).map_err(|error| format!("ChromeDriver: {error}"))?;
+        match response.status {
+            200 => Ok(answer["value"].take()),
+            _ => Err(answer["value"]["message"].to_string()),
+        }
     }
 }
 

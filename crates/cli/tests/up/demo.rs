@@ -35,17 +35,13 @@ fn the_demos_pages_work_in_a_browser_and_its_state_survives_a_restart() {
     browser.type_into("input[name=name]", "Ada");
     browser.type_into("input[name=text]", "<b>Hello</b> from a browser");
     browser.click("button");
-    assert!(
-        browser.text("#entries").contains("Ada <b>Hello</b> from a browser"),
-        "{}",
-        browser.text("#entries")
-    );
+    browser.wait_for("#entries", "Ada <b>Hello</b> from a browser");
     assert_eq!(browser.text("#count"), "1 entries");
 
     browser.go(&up.url("/php/"));
     browser.type_into("input[name=name]", "Grace");
     browser.click("button");
-    assert_eq!(browser.text("#greeting"), "Hello, Grace!");
+    browser.wait_for("#greeting", "Hello, Grace!");
     let page = browser.text("main");
     assert!(page.contains("Reading /etc/passwd: not granted"), "{page}");
     assert!(page.contains("Writing beside this script: not granted"), "{page}");
@@ -54,5 +50,5 @@ fn the_demos_pages_work_in_a_browser_and_its_state_survives_a_restart() {
     assert_eq!(up.process.finish().code, 0);
     let up = Up::start(&manifest, &[]);
     browser.go(&up.url("/guestbook"));
-    assert!(browser.text("#entries").contains("Ada <b>Hello</b> from a browser"));
+    browser.wait_for("#entries", "Ada <b>Hello</b> from a browser");
 }
