@@ -26,7 +26,7 @@ fn hello() {
 #[test]
 fn the_guest_that_speed_is_measured_with_answers() {
     run(async {
-        let source = sampan_testing::guest_for("wasm32-wasip2", "hello-http");
+        let source = sampan_testing::guest_for("wasm32-wasip2", "serve-hello");
         let app = serve(Component { source, ..p2() }).await;
         assert_eq!(app.get("/").await, (200, "Hello, world!\n".to_owned()));
     });
