@@ -49,7 +49,9 @@ pub fn spin_javascript_app() -> Option<PathBuf> {
     kept("spin", "javascript", &digest(&source), |folder| {
         copy_folder(&source.join("."), folder)?;
         // The lock file names versions and digests of all that is fetched.
-        run(Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(folder))?;
+        run(Command::new("npm")
+            .args(["install", "--silent", "--no-audit", "--no-fund"])
+            .current_dir(folder))?;
         run(Command::new("npm").args(["run", "--silent", "build"]).current_dir(folder))?;
         fs::remove_dir_all(folder.join("node_modules")).map_err(|error| error.to_string())
     })
