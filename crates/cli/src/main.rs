@@ -53,10 +53,6 @@ enum Verb {
     Version,
 }
 
-/// Guests that live for one request make many small allocations around them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let verb = match parse() {
         Ok(verb) => verb,
