@@ -45,7 +45,8 @@ fn poll_tcp_listener() {
         let mut hello = [0; 13];
         client.read_exact(&mut hello).unwrap();
         assert_eq!(&hello, b"Hello world!\n");
-        write!(client, "I am {number}").unwrap();
+        // In one piece: the guest prints what a single read brings.
+        client.write_all(format!("I am {number}").as_bytes()).unwrap();
         guest.wait_for_line(&format!("Received data: I am {number}"));
     }
     // Which of the two was accepted first is for the system to say, so their numbers are not looked at.
