@@ -72,8 +72,9 @@ pub fn serve(start: Start) -> Result<ExitCode, Fail> {
     if let Some(admin) = &admin {
         text += &format!("admin on http://{}/\n", admin.addresses()[0]);
     }
-    print_stdout(&text)?;
+    // Before anybody is told that it runs, so that no change after that is missed.
     let watches = running.watch(&watch_events)?;
+    print_stdout(&text)?;
     running.obey(&events, &watches);
     // Ends the builds that run.
     drop(watches);
