@@ -1,6 +1,7 @@
 //! An app: everything that a manifest says, as plain, validated data. Nothing behind this file knows whether
 //! a `sampan.toml` or a `spin.toml` said it.
 
+use crate::gateway::{Filter, Policy, RouteFilter, TcpRoute, Upstream};
 use crate::{Grants, Limits};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,6 +23,10 @@ pub struct App {
     pub listen: Vec<Listen>,
     pub components: Vec<Component>,
     pub routes: Vec<Route>,
+    /// Connections that are handed on as they are.
+    pub tcp: Vec<TcpRoute>,
+    pub upstreams: BTreeMap<String, Upstream>,
+    pub filters: BTreeMap<String, Filter>,
     pub keyvalue: BTreeMap<String, KeyValueStore>,
     pub sql: BTreeMap<String, SqlStore>,
     /// The admin listener; `None` means that the manifest does not say.
@@ -146,7 +151,7 @@ pub struct Build {
 }
 
 /// Which requests go where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// As written: `/`, `/users/:id`, `/api/...`. The trailing `/...` matches the prefix itself too.
     pub path: String,
@@ -155,15 +160,46 @@ pub struct Route {
     pub methods: Vec<String>,
     /// Headers that must have these values.
     pub headers: Vec<(String, String)>,
+    /// Parameters of the query that must have these values.
+    pub query: Vec<(String, String)>,
+    /// In the order in which they see the request.
+    pub filters: Vec<RouteFilter>,
+    pub policy: Policy,
     pub to: Target,
+}
+
+impl Route {
+    /// All requests for a path.
+    pub fn new(path: impl Into<String>, to: Target) -> Self {
+        Route {
+            path: path.into(),
+            host: None,
+            methods: Vec::new(),
+            headers: Vec::new(),
+            query: Vec::new(),
+            filters: Vec::new(),
+            policy: Policy::default(),
+            to,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Component(String),
+    Upstream(String),
+    /// Each with its weight.
+    Split(Vec<(Target, u32)>),
     Static(StaticFolder),
-    Redirect { status: u16, location: String },
-    Respond { status: u16, headers: Vec<(String, String)>, body: String },
+    Redirect {
+        status: u16,
+        location: String,
+    },
+    Respond {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: String,
+    },
 }
 
 /// Files that are served without a guest.

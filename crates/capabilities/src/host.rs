@@ -11,6 +11,7 @@ use crate::services::Services;
 use crate::sockets::Sockets;
 use crate::sql::Sql;
 use sampan_app::Program;
+use std::any::Any;
 use std::sync::Arc;
 use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
 
@@ -38,6 +39,8 @@ pub struct Host {
     pub config: Config,
     /// Nothing, until `Prepared` puts in what is granted.
     pub sql: Sql,
+    /// What the host calls of a filter's ABI work on; nothing for every other guest. Their crate knows its type.
+    pub filter: Option<Box<dyn Any + Send>>,
 }
 
 /// What instances of a component may share, each as one instance has it.
@@ -97,7 +100,7 @@ impl Host {
             None => Sockets::new(&program.grants, &mut wasi, explain)?,
         };
         let preview1 = Preview1::new(wasi.build_p1(), &files);
-        Ok(Host { limiter, preview1, files, sockets, http, keyvalue, redis, config, sql })
+        Ok(Host { limiter, preview1, files, sockets, http, keyvalue, redis, config, sql, filter: None })
     }
 }
 

@@ -24,6 +24,6 @@ pub mod sql;
 pub use backends::Backends;
 pub use explain::Explain;
 pub use host::{GrantError, Host};
-pub use link::{LinkedModule, UnknownImports, resolve_module_imports};
+pub use link::{Definer, LinkedModule, MoreFunctions, UnknownImports, resolve_module_imports};
 pub use link_component::link_component;
 pub use prepared::Prepared;

@@ -43,15 +43,18 @@ fn is_prerelease(name: &str, track: &str) -> bool {
 
 /// Where host functions are made: in a store, for its guest alone, or beside it in a linker too, for all guests
 /// to come.
-pub(crate) struct Definer<'a> {
-    pub store: &'a mut Store<Host>,
+pub struct Definer<'a> {
+    pub(crate) store: &'a mut Store<Host>,
     linker: Option<&'a mut Linker<Host>>,
     /// Under which the linker keeps the next function.
     name: (String, String),
 }
 
+/// Answers imports that are nobody else's: those of a filter's ABI. `None` where it does not know the import.
+pub type MoreFunctions<'a> = &'a dyn Fn(&mut Definer<'_>, &ImportType<'_>) -> Option<Func>;
+
 impl<'a> Definer<'a> {
-    pub fn new(store: &'a mut Store<Host>) -> Self {
+    pub(crate) fn new(store: &'a mut Store<Host>) -> Self {
         Definer { store, linker: None, name: Default::default() }
     }
 
@@ -136,6 +139,11 @@ enum Linked {
 impl LinkedModule {
     /// Resolves as [`resolve_module_imports`] does. `store` must have the grants of the instances to come.
     pub fn new(store: &mut Store<Host>, module: &Module) -> Result<Self> {
+        LinkedModule::with(store, module, &|_, _| None)
+    }
+
+    /// The same, where `more` is asked first.
+    pub fn with(store: &mut Store<Host>, module: &Module, more: MoreFunctions<'_>) -> Result<Self> {
         let mut linker = Linker::new(store.engine());
         let mut names = HashSet::new();
         let unique = module.imports().all(|import| names.insert((import.module(), import.name())));
@@ -146,7 +154,7 @@ impl LinkedModule {
                 false => (String::new(), position.to_string()),
             };
             let mut definer = Definer { store: &mut *store, linker: Some(&mut linker), name };
-            if definer.function(&import).is_none() {
+            if more(&mut definer, &import).or_else(|| definer.function(&import)).is_none() {
                 unknown.push(describe(&import));
             }
         }

@@ -7,6 +7,7 @@ mod cache;
 mod check;
 mod compile;
 mod fail;
+mod file_id;
 mod grants;
 mod inspect;
 mod key;

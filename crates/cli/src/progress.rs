@@ -12,6 +12,20 @@ use std::time::Duration;
 const QUIET: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(100);
 
+/// What is compiled: its name and the size of its wasm.
+pub fn compiled(name: &str, bytes: usize) -> String {
+    format!("{name} ({:.1} MiB)", bytes as f64 / f64::from(1 << 20))
+}
+
+/// The line of one compilation.
+pub fn spinner(name: &str, bytes: usize) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_message(compiled(name, bytes));
+    match ProgressStyle::with_template("{spinner} compiling {msg}, once: {elapsed}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
 /// Shows the progress of compiling `name`. Nothing is shown where standard error is not a terminal.
 pub struct CompileProgress {
     name: String,
@@ -27,17 +41,12 @@ impl CompileProgress {
         match progress {
             Progress::CompileBegins { bytes } if std::io::stderr().is_terminal() => {
                 let (done, is_done) = channel();
-                let message = format!("{} ({:.1} MiB)", self.name, bytes as f64 / f64::from(1 << 20));
+                let name = self.name.clone();
                 let show = move || {
                     if is_done.recv_timeout(QUIET) != Err(RecvTimeoutError::Timeout) {
                         return;
                     }
-                    let bar = ProgressBar::new_spinner().with_message(message);
-                    if let Ok(style) =
-                        ProgressStyle::with_template("{spinner} compiling {msg}, once: {elapsed}")
-                    {
-                        bar.set_style(style);
-                    }
+                    let bar = spinner(&name, bytes);
                     while is_done.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                         bar.tick();
                     }

@@ -15,7 +15,9 @@ mod settings;
 pub mod trap;
 mod wrap;
 
-pub use limits::{Limiter, MemoryExceeded, MemoryUse};
+pub use limits::{
+    Limiter, MAX_INSTANCES, MemoryExceeded, MemoryUse, memory_growth_bytes, table_growth_bytes,
+};
 pub use load::{Code, LoadError, Loaded, Loader, MAX_WASM_BYTES, Obtained, Progress, Shipping, Source};
 pub use native::{beside, host_target};
 pub use settings::{ENGINE_VERSION, Optimize, Profile, Settings};

@@ -10,7 +10,17 @@ use wasmtime::{ResourceLimiter, Result};
 /// What an element of a table takes, in bytes.
 const TABLE_ELEMENT_BYTES: u64 = 8;
 /// Components consist of many instances, each with memories and tables; beyond this it is an attack.
-const MAX_INSTANCES: usize = 10_000;
+pub const MAX_INSTANCES: usize = 10_000;
+
+/// What a memory's growth adds; `None` where the guest's own maximum forbids it, which is a refusal and no end.
+pub fn memory_growth_bytes(current: usize, desired: usize, maximum: Option<usize>) -> Option<u64> {
+    maximum.is_none_or(|maximum| desired <= maximum).then(|| (desired - current) as u64)
+}
+
+/// The same for a table; sizes are in elements.
+pub fn table_growth_bytes(current: usize, desired: usize, maximum: Option<usize>) -> Option<u64> {
+    memory_growth_bytes(current, desired, maximum).map(|elements| elements * TABLE_ELEMENT_BYTES)
+}
 
 /// The guest wanted more memory than it may have. The error of the call that asked for it.
 #[derive(Debug, thiserror::Error)]
@@ -72,17 +82,11 @@ impl Limiter {
 
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        self.grow((desired - current) as u64)
+        memory_growth_bytes(current, desired, maximum).map_or(Ok(false), |more_bytes| self.grow(more_bytes))
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        self.grow((desired - current) as u64 * TABLE_ELEMENT_BYTES)
+        table_growth_bytes(current, desired, maximum).map_or(Ok(false), |more_bytes| self.grow(more_bytes))
     }
 
     fn instances(&self) -> usize {

@@ -3,10 +3,12 @@
 //! [`Router`] is the handler that stands before an app. It holds no lock and no state that a request could
 //! change: an app that was loaded anew gets a new one.
 
+mod destination;
 mod files;
 mod path;
 mod respond;
 mod router;
 mod routes;
 
+pub use destination::Handlers;
 pub use router::{AppRoutes, RouteError, Router};

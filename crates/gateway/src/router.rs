@@ -1,15 +1,14 @@
 //! The handler in front of an app: check the path, find the route, hand over, record.
 
-use crate::files::{Folder, Reply};
+use crate::destination::{self, Handlers};
 use crate::path;
-use crate::respond::{self, Fixed};
+use crate::respond;
 use crate::routes::{Found, Query, Routes};
 use http::header::HOST;
 use http::{Method, Request, Response, StatusCode};
-use sampan_app::{Route, Target};
+use sampan_app::Route;
 use sampan_service::{Answer, Body, Handler, Matched, Served};
 use sampan_telemetry::{RouteMetrics, metrics};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,14 +33,8 @@ pub struct Router {
 }
 
 struct Destination {
-    to: To,
+    handler: Arc<dyn Handler>,
     label: Label,
-}
-
-enum To {
-    Handler(Arc<dyn Handler>),
-    Folder { folder: Arc<Folder>, or: Option<Arc<dyn Handler>>, or_name: Arc<str> },
-    Fixed(Fixed),
 }
 
 /// Whether two routes match the same requests, as far as their texts tell.
@@ -57,21 +50,17 @@ struct Label {
     metrics: RouteMetrics,
 }
 
-/// An app's routes, and a handler for each component that they name.
+/// An app's routes, and what they name.
 pub struct AppRoutes<'a> {
     pub app: &'a str,
     pub routes: &'a [Route],
-    pub components: &'a HashMap<String, Arc<dyn Handler>>,
+    pub handlers: &'a Handlers,
 }
 
 impl Router {
     /// Compiles the routes of one app.
-    pub fn new(
-        app: &str,
-        routes: &[Route],
-        components: &HashMap<String, Arc<dyn Handler>>,
-    ) -> Result<Router, RouteError> {
-        Router::of(&[AppRoutes { app, routes, components }])
+    pub fn new(app: &str, routes: &[Route], handlers: &Handlers) -> Result<Router, RouteError> {
+        Router::of(&[AppRoutes { app, routes, handlers }])
     }
 
     /// Compiles the routes of apps that share an address. They must differ in what they match, usually in the
@@ -79,7 +68,7 @@ impl Router {
     pub fn of(apps: &[AppRoutes<'_>]) -> Result<Router, RouteError> {
         let mut routes: Vec<Route> = Vec::new();
         let mut destinations = Vec::new();
-        for AppRoutes { app, routes: own, components } in apps {
+        for AppRoutes { app, routes: own, handlers } in apps {
             let before = routes.len();
             for route in *own {
                 let failed = |what: String| RouteError { route: route.path.clone(), what };
@@ -88,14 +77,8 @@ impl Router {
                     let what = format!("the apps {} and {app} both want it", other.label.app);
                     return Err(failed(what));
                 }
-                let to = To::new(&route.to, components).map_err(failed)?;
-                let name = match &route.to {
-                    Target::Component(name) => name.as_str(),
-                    Target::Static(_) => "static",
-                    Target::Redirect { .. } => "redirect",
-                    Target::Respond { .. } => "respond",
-                };
-                destinations.push(Destination { to, label: Label::new(app, &route.path, name) });
+                let (handler, name) = destination::build(route, handlers).map_err(failed)?;
+                destinations.push(Destination { handler, label: Label::new(app, &route.path, &name) });
                 routes.push(route.clone());
             }
         }
@@ -128,33 +111,11 @@ impl Router {
             Found::Nothing => return (respond::not_found(), &self.none),
         };
         let entry = &self.routes.entries[index];
-        let Destination { to, label } = &self.destinations[index];
-        // 3. Whoever answers.
-        let file = matches!(to, To::Folder { .. }).then(|| match entry.wildcard {
-            true => rest.clone(),
-            // A route without a wildcard names the one file.
-            false => path.to_owned(),
-        });
+        let Destination { handler, label } = &self.destinations[index];
+        // 3. Whoever answers, behind its filters.
         let matched = Matched { route: entry.route.clone(), base: entry.base.clone(), rest, names };
         request.extensions_mut().insert(matched);
-        let response = match to {
-            To::Handler(handler) => handler.handle(request).await,
-            To::Fixed(fixed) => fixed.respond(),
-            To::Folder { folder, or, or_name } => {
-                let path = file.unwrap_or_default();
-                match (folder.clone().serve(path, request, or.is_some()).await, or) {
-                    (Reply::Response(response), _) => response,
-                    (Reply::Missing(_), None) => respond::not_found(),
-                    (Reply::Missing(request), Some(handler)) => {
-                        let mut response = handler.handle(request).await;
-                        let served = Served { to: or_name.clone(), ..label.served.clone() };
-                        response.extensions_mut().insert(served);
-                        response
-                    }
-                }
-            }
-        };
-        (response, label)
+        (handler.handle(request).await, label)
     }
 }
 
@@ -166,24 +127,6 @@ impl Handler for Router {
             label.metrics.observe(response.status().as_u16(), begin.elapsed());
             response.extensions_mut().get_or_insert_with(|| label.served.clone());
             response
-        })
-    }
-}
-
-impl To {
-    fn new(target: &Target, components: &HashMap<String, Arc<dyn Handler>>) -> Result<To, String> {
-        let component = |name: &str| {
-            components.get(name).cloned().ok_or_else(|| format!("there is no component `{name}`"))
-        };
-        Ok(match target {
-            Target::Component(name) => To::Handler(component(name)?),
-            Target::Redirect { status, location } => To::Fixed(Fixed::redirect(*status, location)?),
-            Target::Respond { status, headers, body } => To::Fixed(Fixed::new(*status, headers, body)?),
-            Target::Static(folder) => To::Folder {
-                or: folder.or.as_deref().map(component).transpose()?,
-                or_name: folder.or.as_deref().unwrap_or_default().into(),
-                folder: Arc::new(Folder::new(folder)?),
-            },
         })
     }
 }

@@ -4,8 +4,7 @@ use super::*;
 use sampan_app::Target;
 
 fn route(path: &str) -> Route {
-    let (host, methods, headers) = (None, Vec::new(), Vec::new());
-    Route { path: path.into(), host, methods, headers, to: Target::Component("c".into()) }
+    Route::new(path, Target::Component("c".into()))
 }
 
 fn find(routes: &Routes, path: &str) -> Found {

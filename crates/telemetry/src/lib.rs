@@ -4,5 +4,5 @@ mod log;
 mod metrics;
 
 pub use log::{AccessLog, LogFields, LogTarget, Record};
-pub use metrics::{ComponentMetrics, Metrics, RouteMetrics, metrics};
+pub use metrics::{ComponentMetrics, FilterMetrics, Metrics, RouteMetrics, metrics};
 pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge};

@@ -38,6 +38,19 @@ struct Status {
     status: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Filter {
+    app: String,
+    filter: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FilterReason {
+    app: String,
+    filter: String,
+    reason: &'static str,
+}
+
 /// Everything that is measured.
 pub struct Metrics {
     registry: Registry,
@@ -55,6 +68,10 @@ pub struct Metrics {
     waiting: Family<Component, Gauge>,
     traps: Family<Reason, Counter>,
     refusals: Family<Reason, Counter>,
+    filter_exchanges: Family<Filter, Counter>,
+    filter_instances: Family<Filter, Gauge>,
+    filter_failures: Family<FilterReason, Counter>,
+    filter_breakers: Family<Filter, Gauge>,
 }
 
 /// The metrics of this process.
@@ -78,6 +95,10 @@ impl Metrics {
             waiting: Family::default(),
             traps: Family::default(),
             refusals: Family::default(),
+            filter_exchanges: Family::default(),
+            filter_instances: Family::default(),
+            filter_failures: Family::default(),
+            filter_breakers: Family::default(),
         };
         let r = &mut all.registry;
         r.register("connections", "Connections that are open", all.connections.clone());
@@ -98,7 +119,24 @@ impl Metrics {
         r.register("requests_waiting", "Requests that wait for an instance", all.waiting.clone());
         r.register("guest_failures", "Guests that were ended, by reason", all.traps.clone());
         r.register("refusals", "Requests that were refused before a guest saw them", all.refusals.clone());
+        r.register("filter_exchanges", "Exchanges that a filter saw", all.filter_exchanges.clone());
+        r.register("filter_instances_live", "Instances of a filter that exist", all.filter_instances.clone());
+        let failures = all.filter_failures.clone();
+        r.register("filter_failures", "Instances of a filter that were ended, by reason", failures);
+        let breakers = all.filter_breakers.clone();
+        r.register("filter_breaker_open", "1 while a filter that crashes in a loop is not asked", breakers);
         all
+    }
+
+    /// The handles of one filter.
+    pub fn filter(&self, app: &str, filter: &str) -> FilterMetrics {
+        let labels = Filter { app: app.to_owned(), filter: filter.to_owned() };
+        FilterMetrics {
+            exchanges: self.filter_exchanges.get_or_create_owned(&labels),
+            live: self.filter_instances.get_or_create_owned(&labels),
+            breaker_open: self.filter_breakers.get_or_create_owned(&labels),
+            labels,
+        }
     }
 
     /// The handles of one component.
@@ -156,6 +194,23 @@ impl ComponentMetrics {
     fn reason(&self, reason: &'static str) -> Reason {
         let Component { app, component } = self.labels.clone();
         Reason { app, component, reason }
+    }
+}
+
+/// The counters of one filter.
+#[derive(Clone, Debug)]
+pub struct FilterMetrics {
+    pub exchanges: Counter,
+    pub live: Gauge,
+    pub breaker_open: Gauge,
+    labels: Filter,
+}
+
+impl FilterMetrics {
+    /// An instance was ended: `trap`, `timeout`, `cpu`, `memory`, …
+    pub fn failed(&self, reason: &'static str) {
+        let Filter { app, filter } = self.labels.clone();
+        metrics().filter_failures.get_or_create(&FilterReason { app, filter, reason }).inc();
     }
 }
 

@@ -116,6 +116,8 @@ fn overlap(one: &Route, other: &Route) -> bool {
 fn conflict(route: &Route, other: &Route) -> String {
     let target = match &other.to {
         Target::Component(name) => format!("component `{name}`"),
+        Target::Upstream(name) => format!("upstream `{name}`"),
+        Target::Split(_) => "several targets".to_owned(),
         Target::Static(_) => "a static folder".to_owned(),
         Target::Redirect { .. } => "a redirect".to_owned(),
         Target::Respond { .. } => "a static response".to_owned(),
@@ -128,20 +130,22 @@ fn conflict(route: &Route, other: &Route) -> String {
     }
 }
 
+/// The components that a target names.
+fn components(to: &Target) -> Vec<&str> {
+    match to {
+        Target::Component(name) => vec![name],
+        Target::Static(folder) => folder.or.iter().map(String::as_str).collect(),
+        Target::Split(targets) => targets.iter().flat_map(|(to, _)| components(to)).collect(),
+        Target::Upstream(_) | Target::Redirect { .. } | Target::Respond { .. } => Vec::new(),
+    }
+}
+
 /// A component that no route and no other component reaches. Where something is wrong, it may be the cause.
 pub(super) fn warn_unreached(app: &App, f: &mut Findings) {
     if f.has_errors() {
         return;
     }
-    let by_route: HashSet<&str> = app
-        .routes
-        .iter()
-        .filter_map(|route| match &route.to {
-            Target::Component(name) => Some(name.as_str()),
-            Target::Static(folder) => folder.or.as_deref(),
-            Target::Redirect { .. } | Target::Respond { .. } => None,
-        })
-        .collect();
+    let by_route: HashSet<&str> = app.routes.iter().flat_map(|route| components(&route.to)).collect();
     for component in app.components.iter().filter(|one| !by_route.contains(one.name.as_str())) {
         let host = format!("{}.spin.internal", component.name);
         let mut origins = app.components.iter().flat_map(|other| &other.grants.http);

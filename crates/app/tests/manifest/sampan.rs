@@ -166,11 +166,10 @@ fn routes_and_stores() {
     let (app, _) = good("sampan.toml", &text);
     let root = Path::new("/no/such/folder");
     let first = Route {
-        path: "/api/...".into(),
         host: Some("shop.example.com".into()),
         methods: vec!["GET".into(), "POST".into()],
         headers: vec![("x-version".into(), "2".into())],
-        to: Target::Component("api".into()),
+        ..Route::new("/api/...", Target::Component("api".into()))
     };
     assert_eq!(app.routes[0], first);
     let folder = StaticFolder {

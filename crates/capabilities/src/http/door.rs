@@ -14,6 +14,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use rustls::ClientConfig;
 use sampan_app::Origin;
+use sampan_service::remove_named_by_connection;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -178,18 +179,4 @@ fn tidy(mut request: Request<Body>) -> Result<Request<Body>, Error> {
         headers.remove(TE);
     }
     Ok(request)
-}
-
-/// `Connection: a, b` makes the headers `a` and `b` belong to the connection too (RFC 9110 §7.6.1).
-fn remove_named_by_connection(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
 }

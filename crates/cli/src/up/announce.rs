@@ -1,8 +1,10 @@
 //! What a person sees while apps are loaded and when they are served.
 
+use super::listeners::Place;
 use super::site::Site;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use sampan_app::{Listen, Target};
+use crate::progress::{compiled, spinner};
+use indicatif::{MultiProgress, ProgressBar};
+use sampan_app::{App, Target};
 use sampan_runtime::serve::{Progress, Step};
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -46,19 +48,12 @@ impl Shown {
         let mut compiling = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
         match step {
             Step::CompileBegins { bytes } => {
-                let mebibytes = bytes as f64 / f64::from(1 << 20);
                 if self.terminal {
-                    let bar = self.bars.add(ProgressBar::new_spinner());
-                    if let Ok(style) =
-                        ProgressStyle::with_template("{spinner} compiling {msg}, once: {elapsed}")
-                    {
-                        bar.set_style(style);
-                    }
-                    bar.set_message(format!("{name} ({mebibytes:.1} MiB)"));
+                    let bar = self.bars.add(spinner(name, bytes));
                     bar.enable_steady_tick(TICK);
                     compiling.insert(name.to_owned(), bar);
                 } else {
-                    eprintln!("compiling {name} ({mebibytes:.1} MiB), once");
+                    eprintln!("compiling {}, once", compiled(name, bytes));
                 }
             }
             Step::CompileEnds => {
@@ -76,28 +71,37 @@ impl Shown {
     }
 }
 
-/// The addresses, one a line on standard output: the first line says that requests are answered.
-pub fn listening(listen: &Listen, bound: SocketAddr, site: &Site) -> String {
-    let scheme = if listen.tls.is_some() { "https" } else { "http" };
+/// An address and what answers there; the first line says that requests are answered.
+pub fn listening(place: &Place, bound: SocketAddr, site: &Site) -> String {
+    let scheme = if place.listen.tls.is_some() { "https" } else { "http" };
     let mut text = format!("listening on {scheme}://{bound}/\n");
-    let here = site
-        .apps
-        .iter()
-        .filter(|app| app.app.listen.is_empty() || app.app.listen.contains(listen) || site.apps.len() == 1);
-    for loaded in here {
+    for loaded in place.apps.iter().map(|&index| &site.apps[index]) {
         for route in &loaded.app.routes {
-            let to = match &route.to {
-                Target::Component(name) => name.clone(),
-                Target::Static(folder) => {
-                    let folder = folder.folder.strip_prefix(&loaded.app.root).unwrap_or(&folder.folder);
-                    format!("files in {}", folder.display())
-                }
-                Target::Redirect { location, .. } => format!("redirect to {location}"),
-                Target::Respond { status, .. } => format!("status {status}"),
-            };
+            let mut to = words(&route.to, &loaded.app);
+            if !route.filters.is_empty() {
+                let filters: Vec<&str> = route.filters.iter().map(|one| one.filter.as_str()).collect();
+                to = format!("{} → {to}", filters.join(" → "));
+            }
             let host = route.host.as_deref().unwrap_or_default();
             text.push_str(&format!("  {host}{} → {to}\n", route.path));
         }
     }
     text
+}
+
+fn words(to: &Target, app: &App) -> String {
+    match to {
+        Target::Component(name) => name.clone(),
+        Target::Upstream(name) => format!("upstream {name}"),
+        Target::Split(targets) => {
+            let parts = targets.iter().map(|(to, weight)| format!("{} ({weight})", words(to, app)));
+            parts.collect::<Vec<_>>().join(", ")
+        }
+        Target::Static(folder) => {
+            let folder = folder.folder.strip_prefix(&app.root).unwrap_or(&folder.folder);
+            format!("files in {}", folder.display())
+        }
+        Target::Redirect { location, .. } => format!("redirect to {location}"),
+        Target::Respond { status, .. } => format!("status {status}"),
+    }
 }

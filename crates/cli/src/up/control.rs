@@ -65,7 +65,7 @@ pub fn serve(start: Start) -> Result<ExitCode, Fail> {
 
     let mut text = String::new();
     for (place, listener) in bound {
-        text += &announce::listening(&place.listen, listener.address(), &running.present.load());
+        text += &announce::listening(&place, listener.address(), &running.present.load());
         running.open(place.listen, listener)?;
     }
     let admin = admin.map(|listener| running.serve_admin(listener, sender)).transpose()?;

@@ -5,15 +5,15 @@ use super::announce::Loading;
 use super::assets::{self, Staged};
 use super::listeners::Place;
 use crate::fail::Fail;
+use crate::file_id::FileId;
 use sampan_app::{App, Component, Listen};
 use sampan_capabilities::Backends;
 use sampan_capabilities::http::Local;
-use sampan_gateway::{AppRoutes, Router};
-use sampan_runtime::serve::{self, LoadFailure, Machine};
+use sampan_filters::{Destinations, Filter, Surroundings};
+use sampan_gateway::{AppRoutes, Handlers, Router};
+use sampan_runtime::serve::{self, Budget, LoadFailure, Machine};
 use sampan_service::Handler;
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::Arc;
 
 pub struct Site {
@@ -29,38 +29,27 @@ pub struct Loaded {
     /// How components reach each other; the same for all versions of the app.
     local: Arc<Local>,
     components: HashMap<String, Piece>,
+    filters: HashMap<String, FilterPiece>,
+    /// Whom filters may call; the same for all versions of the app.
+    destinations: Arc<Destinations>,
+}
+
+/// One filter, ready to serve.
+#[derive(Clone)]
+struct FilterPiece {
+    filter: Filter,
+    source: Option<FileId>,
+    /// The configurations that routes give it.
+    configs: Vec<String>,
 }
 
 /// One component, ready to serve.
 #[derive(Clone)]
 struct Piece {
     handler: Arc<dyn Handler>,
-    source: FileId,
+    source: Option<FileId>,
     /// Kept for as long as the handler.
     _staged: Option<Arc<Staged>>,
-}
-
-/// Tells whether a file is still the one that was loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct FileId {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified_ns: i128,
-}
-
-impl FileId {
-    fn of(path: &Path) -> Self {
-        std::fs::metadata(path).map_or_else(
-            |_| FileId::default(),
-            |data| FileId {
-                device: data.dev(),
-                inode: data.ino(),
-                bytes: data.size(),
-                modified_ns: i128::from(data.mtime()) * 1_000_000_000 + i128::from(data.mtime_nsec()),
-            },
-        )
-    }
 }
 
 impl Site {
@@ -74,6 +63,7 @@ impl Site {
         for (index, loaded) in self.apps.iter().enumerate() {
             for (name, piece) in &loaded.components {
                 loaded.local.set_component(name, &piece.handler);
+                loaded.destinations.set(name, &piece.handler);
             }
             if let Some((_, router)) = self.routers.iter().find(|(place, _)| place.apps.contains(&index)) {
                 loaded.local.set_own(router);
@@ -133,12 +123,17 @@ fn load(
     };
 
     // 2. Components: those that changed in manifest or file, under the same stores.
+    let words: HashMap<&str, &Component> = same_stores
+        .iter()
+        .flat_map(|before| &before.app.components)
+        .map(|component| (component.name.as_str(), component))
+        .collect();
     let mut components = HashMap::new();
     let mut changed = App { components: Vec::new(), ..app.clone() };
     let mut fresh = Vec::new();
     for component in &app.components {
         let source = FileId::of(&component.source);
-        match same_stores.and_then(|before| unchanged(before, component, source)) {
+        match same_stores.and_then(|before| unchanged(before, &words, component, source)) {
             Some(piece) => {
                 components.insert(component.name.clone(), piece);
             }
@@ -154,27 +149,71 @@ fn load(
     let progress = progress.of(&app.name);
     let loading = serve::load_with(machine, &changed, &backends, &progress, &local);
     let handlers = machine.overflow.block_on(loading);
-    let mut handlers = handlers.map_err(|failures| refused(&app, failures))?;
+    let mut handlers = handlers.map_err(|failures| refused("component", &app, failures))?;
     for (name, source, staged) in fresh {
         if let Some(handler) = handlers.remove(&name) {
             components.insert(name, Piece { handler, source, _staged: staged });
         }
     }
-    Ok(Loaded { app, backends, local, components })
+
+    // 3. Filters, likewise.
+    let destinations = before.map_or_else(Arc::default, |before| Arc::clone(&before.destinations));
+    let surroundings = Surroundings {
+        app: app.name.as_str().into(),
+        machine: Arc::clone(machine),
+        backends: Arc::clone(&backends),
+        memory: Budget::new(format!("filters of {}", app.name), None, Some(Arc::clone(&machine.memory))),
+        destinations: Arc::clone(&destinations),
+    };
+    let filters = load_filters(&surroundings, &app, same_stores)?;
+    Ok(Loaded { app, backends, local, components, filters, destinations })
 }
 
-fn unchanged(before: &Loaded, component: &Component, source: FileId) -> Option<Piece> {
-    let same = before.app.components.iter().any(|one| one == component);
+fn load_filters(
+    surroundings: &Surroundings,
+    app: &App,
+    before: Option<&Loaded>,
+) -> Result<HashMap<String, FilterPiece>, Fail> {
+    let mut pieces = HashMap::new();
+    for (name, spec) in &app.filters {
+        let source = FileId::of(&spec.source);
+        let configs = sampan_filters::configs(app, spec);
+        let same = before.and_then(|before| before.filters.get(name).zip(before.app.filters.get(name)));
+        let same = same.filter(|(piece, words)| {
+            *words == spec && piece.source == source && source.is_some() && piece.configs == configs
+        });
+        if let Some((piece, _)) = same {
+            pieces.insert(name.clone(), piece.clone());
+        }
+    }
+    let loading = sampan_filters::load(surroundings, app, |name| !pieces.contains_key(name));
+    let fresh = surroundings.machine.overflow.block_on(loading);
+    for (name, filter) in fresh.map_err(|failures| refused("filter", app, failures))? {
+        let spec = &app.filters[&name];
+        let (source, configs) = (FileId::of(&spec.source), sampan_filters::configs(app, spec));
+        pieces.insert(name, FilterPiece { filter, source, configs });
+    }
+    Ok(pieces)
+}
+
+/// What may be taken over of a component: the same words of the manifest, and the same file.
+fn unchanged(
+    before: &Loaded,
+    words: &HashMap<&str, &Component>,
+    component: &Component,
+    source: Option<FileId>,
+) -> Option<Piece> {
+    let same = words.get(component.name.as_str()).is_some_and(|before| *before == component);
     // Copied files may have changed without the manifest's words.
     let piece = before.components.get(&component.name).filter(|_| same && component.assets.is_empty())?;
-    (piece.source == source && source != FileId::default()).then(|| piece.clone())
+    (piece.source == source && source.is_some()).then(|| piece.clone())
 }
 
-fn refused(app: &App, failures: Vec<LoadFailure>) -> Fail {
+fn refused(what: &str, app: &App, failures: Vec<LoadFailure>) -> Fail {
     let count = failures.len();
     let mut failures = failures.into_iter();
     let Some(first) = failures.next() else { return Fail::new(format!("app {} cannot be served", app.name)) };
-    let text = |one: &LoadFailure| format!("app {}, component {}: {}", app.name, one.component, one.message);
+    let text = |one: &LoadFailure| format!("app {}, {what} {}: {}", app.name, one.component, one.message);
     let mut fail = Fail { help: first.help.clone(), ..Fail::new(text(&first)) };
     for one in failures {
         fail.details.push(text(&one));
@@ -190,21 +229,22 @@ fn refused(app: &App, failures: Vec<LoadFailure>) -> Fail {
 /// The routes of all apps at one address. Apps that share it are told apart by their routes.
 fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
     let here: Vec<&Loaded> = place.apps.iter().map(|&index| &apps[index]).collect();
-    let handlers: Vec<HashMap<String, Arc<dyn Handler>>> = here
+    let handlers: Vec<Handlers> = here
         .iter()
         .map(|loaded| {
             let pieces = loaded.components.iter();
-            pieces.map(|(name, piece)| (name.clone(), Arc::clone(&piece.handler))).collect()
+            let components = pieces.map(|(name, piece)| (name.clone(), Arc::clone(&piece.handler))).collect();
+            let filters = loaded.filters.iter();
+            let filters = filters.map(|(name, piece)| {
+                (name.clone(), Arc::new(piece.filter.clone()) as Arc<dyn sampan_service::Filter>)
+            });
+            Handlers { components, filters: filters.collect(), ..Handlers::default() }
         })
         .collect();
     let routes: Vec<AppRoutes<'_>> = here
         .iter()
         .zip(&handlers)
-        .map(|(loaded, components)| AppRoutes {
-            app: &loaded.app.name,
-            routes: &loaded.app.routes,
-            components,
-        })
+        .map(|(loaded, handlers)| AppRoutes { app: &loaded.app.name, routes: &loaded.app.routes, handlers })
         .collect();
     Router::of(&routes).map_err(|error| {
         let help = match here.len() {

@@ -12,6 +12,7 @@ mod tests;
 
 use crate::build::BuildError;
 use crate::fail::Fail;
+use crate::file_id::FileId;
 use crate::manifest;
 use builds::Builds;
 use folders::Folders;
@@ -21,7 +22,6 @@ use sampan_app::{App, Component};
 use signal_hook::consts::signal::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::collections::{BTreeSet, HashMap};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -114,21 +114,13 @@ impl Drop for Watch {
     }
 }
 
-/// Tells whether a file is another than before, without reading it.
-type Print = Option<(u64, u64, i64, i64)>;
-
-fn print(path: &Path) -> Print {
-    let data = std::fs::metadata(path).ok()?;
-    Some((data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
-}
-
 struct Engine {
     app: App,
     plan: Plan,
     folders: Folders,
     builds: Builds,
     /// The wasm files, as they were when somebody was last told to load them.
-    known: HashMap<PathBuf, Print>,
+    known: HashMap<PathBuf, Option<FileId>>,
     tell: Box<dyn Fn(Event) + Send>,
 }
 
@@ -159,12 +151,12 @@ impl Engine {
 
     /// Remembers the files as they are.
     fn know(&mut self) {
-        self.known = self.plan.sources().map(|source| (source.to_owned(), print(source))).collect();
+        self.known = self.plan.sources().map(|source| (source.to_owned(), FileId::of(source))).collect();
     }
 
     /// Whether a file is new; from now on it is known.
     fn is_new(&mut self, path: &Path) -> bool {
-        let now = print(path);
+        let now = FileId::of(path);
         self.known.insert(path.to_owned(), now) != Some(now)
     }
 

@@ -7,7 +7,7 @@ mod routing;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use sampan_app::{Route, StaticFolder, Target};
-use sampan_gateway::Router;
+use sampan_gateway::{Handlers, Router};
 use sampan_service::{Answer, Body, Handler, Matched, empty, full};
 use std::collections::HashMap;
 use std::path::Path;
@@ -30,7 +30,7 @@ impl Handler for Echo {
 }
 
 fn route(path: &str, to: Target) -> Route {
-    Route { path: path.into(), host: None, methods: Vec::new(), headers: Vec::new(), to }
+    Route::new(path, to)
 }
 
 fn component(name: &str) -> Target {
@@ -48,9 +48,9 @@ fn folder(path: &Path) -> StaticFolder {
     }
 }
 
-fn components() -> HashMap<String, Arc<dyn Handler>> {
+fn components() -> Handlers {
     let handler = |name: &'static str| (name.to_owned(), Arc::new(Echo(name)) as Arc<dyn Handler>);
-    HashMap::from([handler("api"), handler("php")])
+    Handlers { components: HashMap::from([handler("api"), handler("php")]), ..Handlers::default() }
 }
 
 fn router(routes: &[Route]) -> Router {

@@ -1,14 +1,9 @@
 //! Memory budgets: what all instances of an app, and of all apps, may take together.
 
-use sampan_engine::MemoryExceeded;
+use sampan_engine::{MAX_INSTANCES, MemoryExceeded, memory_growth_bytes, table_growth_bytes};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::{ResourceLimiter, Result};
-
-/// What an element of a table takes, in bytes.
-const TABLE_ELEMENT_BYTES: u64 = 8;
-/// Components consist of many instances, each with memories and tables; beyond this it is an attack.
-const MAX_PARTS: usize = 10_000;
 
 /// Memory that is shared out among instances.
 pub struct Budget {
@@ -92,29 +87,23 @@ impl Drop for Allowance {
 
 impl ResourceLimiter for Allowance {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        self.grow((desired - current) as u64)
+        memory_growth_bytes(current, desired, maximum).map_or(Ok(false), |more_bytes| self.grow(more_bytes))
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        self.grow((desired - current) as u64 * TABLE_ELEMENT_BYTES)
+        table_growth_bytes(current, desired, maximum).map_or(Ok(false), |more_bytes| self.grow(more_bytes))
     }
 
     fn instances(&self) -> usize {
-        MAX_PARTS
+        MAX_INSTANCES
     }
 
     fn tables(&self) -> usize {
-        MAX_PARTS
+        MAX_INSTANCES
     }
 
     fn memories(&self) -> usize {
-        MAX_PARTS
+        MAX_INSTANCES
     }
 }
 

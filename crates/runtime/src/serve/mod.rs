@@ -21,5 +21,5 @@ pub use load::{LoadFailure, Progress, Step, load, load_with};
 pub use machine::{CODE_IDLE, Machine, Setup};
 pub use output::{Log, Output, Target, to_stderr};
 pub use plan::Plan;
-pub use slice::{Bounded, TimeLimits, apart, begin_call};
+pub use slice::{Bounded, TimeLimits, apart, begin_call, interruptible};
 pub use unit::{Ready, Unit};

@@ -1,6 +1,7 @@
 //! Reads `sampan.toml`.
 
 mod component;
+mod filter;
 mod grants;
 mod route;
 mod stores;
@@ -38,10 +39,11 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) 
             app.components.push(component);
         }
     }
+    filter::read_all(table.table("filter", f), source, &variables, &mut app, f);
     let mut places = Vec::new();
     for route in table.tables("route", f) {
         let span = route.span;
-        if let Some((route, place)) = route::read(route, source, &app, f) {
+        if let Some((route, place)) = route::read(route, source, &variables, &app, f) {
             app.routes.push(route);
             places.push(place.unwrap_or(span));
         }
@@ -50,7 +52,7 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) 
     if let Some(telemetry) = table.table("telemetry", f) {
         read_telemetry(telemetry, &mut app, f);
     }
-    table.later(&["upstream", "filter", "messaging", "trigger", "dapr", "secrets", "lock"], f);
+    table.later(&["upstream", "messaging", "trigger", "dapr", "secrets", "lock"], f);
     if app.routes.is_empty() && !f.has_errors() {
         f.error_in_file(
             "the app has no route, so no request would be answered",

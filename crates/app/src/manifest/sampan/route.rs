@@ -1,13 +1,16 @@
 //! `[[route]]`.
 
+use super::filter;
 use crate::manifest::Source;
 use crate::manifest::findings::{Findings, Span, nearest, quoted};
 use crate::manifest::names::{is_header_value, is_token};
 use crate::manifest::routes;
 use crate::manifest::tree::{Table, Text};
+use crate::manifest::variables::Variables;
 use crate::{App, Route, StaticFolder, Target};
 
-const TO_HELP: &str = "write the name of a component, \"static:FOLDER\" or \"redirect:URL\"";
+const TO_HELP: &str =
+    "write the name of a component, \"upstream:NAME\", \"static:FOLDER\" or \"redirect:URL\"";
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 /// Keeps the method, and browsers do not remember it.
 const REDIRECT_DEFAULT: u16 = 307;
@@ -16,6 +19,7 @@ const REDIRECT_DEFAULT: u16 = 307;
 pub(super) fn read(
     mut table: Table<'_>,
     source: &Source<'_>,
+    variables: &Variables,
     app: &App,
     f: &mut Findings,
 ) -> Option<(Route, Option<Span>)> {
@@ -29,9 +33,9 @@ pub(super) fn read(
     let options = StaticOptions::read(&mut table);
     let status = table.get("status").map(|value| (value.span, table.number("status", 300, 399, f)));
     let to = to.and_then(|to| target(to, &options, status, source, app, &mut table, f));
-    table.later(&["filters"], f);
+    let filters = filter::uses(&mut table, variables, app, f);
     table.finish(f);
-    let route = Route { path: pattern?, host, methods, headers, to: to? };
+    let route = Route { host, methods, headers, filters, ..Route::new(pattern?, to?) };
     Some((route, path.map(|text| text.span)))
 }
 
@@ -128,11 +132,7 @@ fn target(
         "" => component(to, rest, app, f).map(Target::Component),
         "static" => static_folder(to, rest, source, app, table, f).map(Target::Static),
         "redirect" => redirect(to, rest, status, f),
-        "upstream" => {
-            let message = "routes to an upstream are not supported yet by this version";
-            f.error_help(to.span, message, TO_HELP);
-            None
-        }
+        "upstream" => upstream(to, rest, app, f).map(Target::Upstream),
         _ => {
             f.error_help(to.span, format!("{} is nowhere", quoted(to.text)), TO_HELP);
             None
@@ -149,6 +149,18 @@ fn component(to: Text<'_>, name: &str, app: &App, f: &mut Findings) -> Option<St
         None => format!("{TO_HELP}; a component is declared by [component.NAME]"),
     };
     f.error_help(to.span, format!("there is no component {}", quoted(name)), help);
+    None
+}
+
+fn upstream(to: Text<'_>, name: &str, app: &App, f: &mut Findings) -> Option<String> {
+    if app.upstreams.contains_key(name) {
+        return Some(name.to_owned());
+    }
+    let help = match nearest(name, app.upstreams.keys().map(String::as_str)) {
+        Some(one) => format!("did you mean `upstream:{one}`?"),
+        None => "an upstream is declared by [upstream.NAME] with `servers`".to_owned(),
+    };
+    f.error_help(to.span, format!("there is no upstream {}", quoted(name)), help);
     None
 }
 

@@ -117,7 +117,7 @@ impl Routes {
             text => format!("{}/{text}", self.base),
         };
         let Some(path_text) = routes::check_path(Text { text: &joined, span: path.span }, f) else { return };
-        let route = Route { path: path_text, host: None, methods: Vec::new(), headers: Vec::new(), to };
+        let route = Route::new(path_text, to);
         // The last of two wins in Spin.
         let earlier = self.by_shape.insert(routes::shape(&route.path), self.list.len());
         if let Some((other, span)) = earlier.and_then(|at| self.list[at].take()) {
@@ -143,13 +143,8 @@ impl Routes {
         }
         app.routes = self.list.into_iter().flatten().map(|(route, _)| route).collect();
         if !app.routes.iter().any(|route| route.path == HEALTH) {
-            app.routes.push(Route {
-                path: HEALTH.to_owned(),
-                host: None,
-                methods: Vec::new(),
-                headers: Vec::new(),
-                to: Target::Respond { status: 200, headers: Vec::new(), body: "OK".to_owned() },
-            });
+            let answer = Target::Respond { status: 200, headers: Vec::new(), body: "OK".to_owned() };
+            app.routes.push(Route::new(HEALTH, answer));
         }
         routes::warn_unreached(app, f);
     }

@@ -5,6 +5,7 @@ use http::header::{
 };
 use http::{Method, Response, StatusCode};
 use hyper::body::Body as _;
+use sampan_service::remove_named_by_connection;
 use wasmtime_wasi_http::WasiBody;
 
 /// More headers than this are no response but an attack on whoever reads them.
@@ -67,18 +68,7 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, String> {
 
 /// Most of these wasi:http does not let a guest set in the first place.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
+    remove_named_by_connection(headers);
     const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
     for name in [CONNECTION, KEEP_ALIVE, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE] {
         headers.remove(name);

@@ -1,0 +1,124 @@
+//! The gateway's part of an app: upstreams, filters, and what a route does besides handing over.
+
+use crate::{Build, Grants, Limits};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A plug-in in the path of HTTP exchanges. Its ABI is detected from its exports.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filter {
+    pub name: String,
+    pub source: PathBuf,
+    pub build: Option<Build>,
+    /// Handed to the filter as it stands; a route may have another.
+    pub config: String,
+    /// Names and values for filters that take parameters (Easegress).
+    pub parameters: Vec<(String, String)>,
+    /// proxy-wasm: filters of one code, one id and one configuration share an instance, and filters of one id
+    /// share data and queues. `None`: the filter's name.
+    pub vm_id: Option<String>,
+    /// proxy-wasm: what `on_vm_start` gets.
+    pub vm_config: String,
+    /// proxy-wasm: which of the plug-ins inside of the file.
+    pub root_id: String,
+    pub grants: Grants,
+    /// `timeout` bounds one call of the filter, `memory_bytes` one instance.
+    pub limits: Limits,
+    /// Instances that a worker may have at once (proxy-wasm), or that all together may (others).
+    pub instances: u32,
+    /// The longest time for which a filter may hold an exchange up while it waits for something.
+    pub pause: Duration,
+    /// What a filter may have the gateway buffer of one body.
+    pub buffer_bytes: u64,
+    pub on_failure: OnFailure,
+    /// proxy-wasm: a filter that stops at headers gets the body all the same (Envoy's
+    /// `allow_on_headers_stop_iteration`).
+    pub body_while_paused: bool,
+    /// A newer version that gets a share of the exchanges.
+    pub canary: Option<Canary>,
+}
+
+/// What becomes of an exchange whose filter failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It is answered with 503.
+    #[default]
+    Closed,
+    /// It goes on as if the filter were not there.
+    Open,
+}
+
+/// A version on trial.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Canary {
+    /// `None`: the filter's own file, with another configuration.
+    pub source: Option<PathBuf>,
+    pub config: Option<String>,
+    /// Of 10,000 exchanges, so many.
+    pub share_per_10000: u32,
+    /// It is withdrawn when more than this share of its exchanges fail, of 10,000.
+    pub failures_per_10000: u32,
+    /// Not before it had so many exchanges.
+    pub exchanges_min: u32,
+}
+
+/// A filter on a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteFilter {
+    pub filter: String,
+    /// In place of the filter's own.
+    pub config: Option<String>,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Filter {
+            name: String::new(),
+            source: PathBuf::new(),
+            build: None,
+            config: String::new(),
+            parameters: Vec::new(),
+            vm_id: None,
+            vm_config: String::new(),
+            root_id: String::new(),
+            grants: Grants::default(),
+            limits: Filter::default_limits(),
+            instances: 64,
+            pause: Duration::from_secs(30),
+            buffer_bytes: 1 << 20,
+            on_failure: OnFailure::Closed,
+            body_while_paused: false,
+            canary: None,
+        }
+    }
+}
+
+impl Filter {
+    /// A filter stands in everybody's way, so it has little time where its manifest does not say.
+    pub fn default_limits() -> Limits {
+        Limits {
+            memory_bytes: Some(64 << 20),
+            timeout: Some(Duration::from_millis(100)),
+            ..Limits::default()
+        }
+    }
+}
+
+/// Servers that requests are handed on to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Upstream {
+    pub name: String,
+}
+
+/// What a route does with a request and its response, beside handing over.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policy {}
+
+/// A listener whose connections go to an upstream as they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TcpRoute {
+    pub listen: crate::Listen,
+    /// The name of an upstream.
+    pub upstream: String,
+    pub filters: Vec<RouteFilter>,
+}
