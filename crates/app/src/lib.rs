@@ -17,7 +17,10 @@ pub use app::{
     Route, Secret, Serving, SqlBackend, SqlStore, StaticFolder, Target, Tls,
 };
 pub use diagnostic::{Diagnostic, Place, Severity};
-pub use gateway::{Canary, Filter, OnFailure, Policy, RouteFilter, TcpRoute, Upstream};
+pub use gateway::{
+    Canary, Cors, Filter, HeaderEdits, OnFailure, Policy, RateKey, RateLimit, RouteFilter, Split, SplitBy,
+    TcpRoute, Upstream,
+};
 pub use grants::{
     ConfigValue, EnvFileError, Grants, HostPattern, Mount, NetRule, Origin, ParseGrantError, PortMap,
     PortPattern, Protocol, StoreGrant, parse_env_file,
