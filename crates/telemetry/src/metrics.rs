@@ -60,6 +60,8 @@ pub struct Metrics {
     pub connections_refused: Counter,
     /// Lines of the access log that were not written: its thread or the disk could not take them.
     pub log_lines_dropped: Counter,
+    /// Requests that a rate limit could not count because its store was down.
+    pub requests_uncounted: Counter,
     requests: Family<Status, Counter>,
     durations: Family<Route, Histogram, fn() -> Histogram>,
     created: Family<Component, Counter>,
@@ -87,6 +89,7 @@ impl Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
+            requests_uncounted: Counter::default(),
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS)),
             created: Family::default(),
@@ -106,6 +109,8 @@ impl Metrics {
         r.register("connections_refused", "Connections closed because there were too many", refused);
         let dropped = all.log_lines_dropped.clone();
         r.register("log_lines_dropped", "Lines of the access log that could not be written", dropped);
+        let uncounted = all.requests_uncounted.clone();
+        r.register("requests_uncounted", "Requests that no rate limit could count", uncounted);
         r.register("requests", "Requests by route and class of status", all.requests.clone());
         let durations = all.durations.clone();
         r.register_with_unit("request_duration", "Until the response's headers", Unit::Seconds, durations);

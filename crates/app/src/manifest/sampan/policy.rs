@@ -77,6 +77,9 @@ fn rewrite_host(text: Text<'_>, f: &mut Findings) -> Option<String> {
 
 fn edits(table: &mut Table<'_>, key: &'static str, f: &mut Findings) -> HeaderEdits {
     let Some(mut table) = table.table(key, f) else { return HeaderEdits::default() };
+    if table.is_empty() {
+        f.error_help(table.span, format!("`{}` changes nothing", table.path), EDITS_HELP);
+    }
     let pairs = |table: &mut Table<'_>, key, f: &mut Findings| {
         let pairs = table.string_map(key, f);
         let good = pairs.into_iter().filter_map(|(name, value)| {
@@ -93,12 +96,8 @@ fn edits(table: &mut Table<'_>, key: &'static str, f: &mut Findings) -> HeaderEd
     let (set, add) = (pairs(&mut table, "set", f), pairs(&mut table, "add", f));
     let remove = table.strings("remove", f);
     let remove = remove.into_iter().filter_map(|name| header_name(name, f)).collect();
-    let edits = HeaderEdits { remove, set, add };
-    if edits.is_empty() && !f.has_errors() {
-        f.error_help(table.span, format!("`{}` changes nothing", table.path), EDITS_HELP);
-    }
     table.finish(f);
-    edits
+    HeaderEdits { remove, set, add }
 }
 
 /// In lower case.

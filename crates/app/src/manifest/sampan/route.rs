@@ -295,17 +295,16 @@ fn redirect(
 
 /// What a location takes from the route's path is there, and does not choose the host.
 fn check_location(location: &str, path: &str) -> Result<(), String> {
-    let (authority, rest) = match location.split_once("://") {
-        Some((_, rest)) => rest.split_once('/').map_or((rest, ""), |(authority, rest)| (authority, rest)),
-        None => ("", location),
+    let (host, rest) = match location.split_once("://").filter(|_| !location.starts_with('/')) {
+        Some((_, rest)) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
+        None => ("-", location),
     };
-    if authority.starts_with(':') || authority == "..." {
+    if host.is_empty() || host.starts_with(':') || host == "..." {
         return Err("it has no host".to_owned());
     }
-    if let Some((before, _)) =
-        rest.rsplit_once('/').filter(|(before, _)| before.split('/').any(|one| one == "..."))
-    {
-        return Err(format!("`...` stands at the end, not in {}", quoted(before)));
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    if rest.strip_suffix("/...").unwrap_or(rest).split('/').any(|segment| segment == "...") {
+        return Err("`...` stands at the end".to_owned());
     }
-    routes::check_substitution(rest.split(['?', '#']).next().unwrap_or_default(), path)
+    routes::check_substitution(rest, path)
 }
