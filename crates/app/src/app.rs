@@ -1,7 +1,8 @@
 //! An app: everything that a manifest says, as plain, validated data. Nothing behind this file knows whether
 //! a `sampan.toml` or a `spin.toml` said it.
 
-use crate::gateway::{Filter, Policy, RouteFilter, Split, TcpRoute, Upstream};
+use crate::gateway::{Filter, Policy, RouteFilter, Split, TcpRoute};
+use crate::upstream::Upstream;
 use crate::{Grants, Limits};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The gateway's part of an app: upstreams, filters, and what a route does besides handing over.
+//! The gateway's part of an app: filters, and what a route does besides handing over.
 
 use crate::{Build, Grants, Limits};
 use std::path::PathBuf;
@@ -102,12 +102,6 @@ impl Filter {
             ..Limits::default()
         }
     }
-}
-
-/// Servers that requests are handed on to.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Upstream {
-    pub name: String,
 }
 
 /// What a route does with a request and its response, beside handing over. In the order in which a request

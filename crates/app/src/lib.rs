@@ -11,6 +11,7 @@ mod limits;
 mod manifest;
 mod program;
 mod render;
+mod upstream;
 
 pub use app::{
     App, Asset, Build, Cgi, CgiDialect, Component, ComponentKind, KeyValueBackend, KeyValueStore, Listen,
@@ -19,7 +20,7 @@ pub use app::{
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use gateway::{
     Canary, Cors, Filter, HeaderEdits, OnFailure, Policy, RateKey, RateLimit, RouteFilter, Split, SplitBy,
-    TcpRoute, Upstream,
+    TcpRoute,
 };
 pub use grants::{
     ConfigValue, EnvFileError, Grants, HostPattern, Mount, NetRule, Origin, ParseGrantError, PortMap,
@@ -29,3 +30,7 @@ pub use limits::{Limits, ParseLimitError, parse_duration, parse_size};
 pub use manifest::{Outline, Read, Surroundings, find_manifest, parse_manifest, read_manifest};
 pub use program::{Entry, Program};
 pub use render::render;
+pub use upstream::{
+    Balance, Forwarded, HashKey, HealthCheck, HostHeader, KeepAlive, Outlier, Retry, RetryOn, Upstream,
+    UpstreamLimits, UpstreamProtocol, UpstreamServer, UpstreamTimeouts, UpstreamTls,
+};

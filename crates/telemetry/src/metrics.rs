@@ -1,5 +1,6 @@
 //! The metrics of this process, as Prometheus reads them (text format of OpenMetrics 1.0).
 
+use crate::upstream::{UpstreamMetrics, Upstreams};
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram};
 use prometheus_client::registry::{Registry, Unit};
@@ -74,6 +75,7 @@ pub struct Metrics {
     filter_instances: Family<Filter, Gauge>,
     filter_failures: Family<FilterReason, Counter>,
     filter_breakers: Family<Filter, Gauge>,
+    upstreams: Upstreams,
 }
 
 /// The metrics of this process.
@@ -102,6 +104,7 @@ impl Metrics {
             filter_instances: Family::default(),
             filter_failures: Family::default(),
             filter_breakers: Family::default(),
+            upstreams: Upstreams::default(),
         };
         let r = &mut all.registry;
         r.register("connections", "Connections that are open", all.connections.clone());
@@ -130,6 +133,7 @@ impl Metrics {
         r.register("filter_failures", "Instances of a filter that were ended, by reason", failures);
         let breakers = all.filter_breakers.clone();
         r.register("filter_breaker_open", "1 while a filter that crashes in a loop is not asked", breakers);
+        all.upstreams.register(r);
         all
     }
 
@@ -142,6 +146,11 @@ impl Metrics {
             breaker_open: self.filter_breakers.get_or_create_owned(&labels),
             labels,
         }
+    }
+
+    /// The handles of one upstream.
+    pub fn upstream(&'static self, app: &str, upstream: &str) -> UpstreamMetrics {
+        self.upstreams.of(app, upstream)
     }
 
     /// The handles of one component.

@@ -7,6 +7,8 @@ mod policy;
 mod route;
 mod stores;
 mod tcp;
+mod upstream;
+mod upstream_parts;
 
 pub(super) use component::{build, set_env};
 pub(super) use grants::{add_default_keyvalue, add_default_sql};
@@ -42,6 +44,7 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) 
         }
     }
     filter::read_all(table.table("filter", f), source, &variables, &mut app, f);
+    upstream::read_all(table.table("upstream", f), source, &variables, &mut app, f);
     let mut places = Vec::new();
     for route in table.tables("route", f) {
         let span = route.span;
@@ -58,7 +61,7 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) 
     if let Some(telemetry) = table.table("telemetry", f) {
         read_telemetry(telemetry, &mut app, f);
     }
-    table.later(&["upstream", "messaging", "trigger", "dapr", "secrets", "lock"], f);
+    table.later(&["messaging", "trigger", "dapr", "secrets", "lock"], f);
     if app.routes.is_empty() && app.tcp.is_empty() && !f.has_errors() {
         f.error_in_file(
             "the app has no route, so no request would be answered",
