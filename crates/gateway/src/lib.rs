@@ -11,8 +11,10 @@ mod respond;
 mod router;
 mod routes;
 mod split;
+mod tcp;
 mod template;
 
 pub use destination::Handlers;
 pub use policy::{Buckets, Counters};
 pub use router::{AppRoutes, RouteError, Router};
+pub use tcp::{Connect, Connected, TcpHandlers, TcpProxy};
