@@ -17,4 +17,4 @@ mod template;
 pub use destination::Handlers;
 pub use policy::{Buckets, Counters};
 pub use router::{AppRoutes, RouteError, Router};
-pub use tcp::{Connect, Connected, TcpHandlers, TcpProxy};
+pub use tcp::{Connect, Connected, Servers, TcpHandlers, TcpProxy};

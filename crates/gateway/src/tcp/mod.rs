@@ -3,6 +3,9 @@
 mod chain;
 mod idle;
 mod pump;
+mod servers;
+
+pub use servers::Servers;
 
 use chain::Chain;
 use futures::future::{BoxFuture, Either, select};
@@ -45,6 +48,8 @@ pub struct TcpHandlers {
 
 /// A TCP route, ready to serve.
 pub struct TcpProxy {
+    /// Connections at a time, of which whoever accepts them takes care.
+    pub connections: u32,
     upstream: Arc<dyn Connect>,
     filters: Vec<Arc<dyn TcpEntry>>,
     idle: Duration,
@@ -76,6 +81,7 @@ impl TcpProxy {
             filter.configured(one.config.as_deref())
         });
         Ok(TcpProxy {
+            connections: route.connections,
             upstream: upstream.ok_or_else(|| format!("there is no upstream `{}`", route.upstream))?,
             filters: filters.collect::<Result<_, _>>()?,
             idle: route.idle,
