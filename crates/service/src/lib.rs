@@ -32,6 +32,7 @@ pub use hop::remove_named_by_connection;
 pub use limits::Limits;
 pub use listener::{BindError, Listen, Listener, TlsFiles};
 pub use notice::{Notice, Notices};
+pub use prompt::be_patient;
 pub use server::{Drained, Options, Server, serve, serve_tcp};
 pub use tcp::{TcpConnection, TcpHandler};
 pub use tcp_filter::{ClosedBy, Flow, Side, TcpEntry, TcpFilter, TcpPass};

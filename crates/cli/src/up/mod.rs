@@ -4,6 +4,7 @@ mod announce;
 mod assets;
 mod control;
 mod counters;
+mod filter_admin;
 mod front;
 mod listeners;
 mod site;
