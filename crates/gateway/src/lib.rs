@@ -9,6 +9,8 @@ mod path;
 mod respond;
 mod router;
 mod routes;
+mod upstream;
 
 pub use destination::Handlers;
 pub use router::{AppRoutes, RouteError, Router};
+pub use upstream::{Lookup, TcpLink, Upstream, UpstreamError};

@@ -6,6 +6,7 @@ mod control;
 mod front;
 mod listeners;
 mod site;
+mod upstreams;
 
 use crate::build::build_all;
 use crate::fail::Fail;

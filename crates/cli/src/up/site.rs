@@ -4,6 +4,7 @@
 use super::announce::Loading;
 use super::assets::{self, Staged};
 use super::listeners::Place;
+use super::upstreams::{self, UpstreamPiece};
 use crate::fail::Fail;
 use crate::file_id::FileId;
 use sampan_app::{App, Component, Listen};
@@ -30,6 +31,7 @@ pub struct Loaded {
     local: Arc<Local>,
     components: HashMap<String, Piece>,
     filters: HashMap<String, FilterPiece>,
+    upstreams: HashMap<String, UpstreamPiece>,
     /// Whom filters may call; the same for all versions of the app.
     destinations: Arc<Destinations>,
 }
@@ -64,6 +66,10 @@ impl Site {
             for (name, piece) in &loaded.components {
                 loaded.local.set_component(name, &piece.handler);
                 loaded.destinations.set(name, &piece.handler);
+            }
+            for (name, piece) in &loaded.upstreams {
+                let handler: Arc<dyn Handler> = piece.upstream.clone();
+                loaded.destinations.set(name, &handler);
             }
             if let Some((_, router)) = self.routers.iter().find(|(place, _)| place.apps.contains(&index)) {
                 loaded.local.set_own(router);
@@ -166,7 +172,10 @@ fn load(
         destinations: Arc::clone(&destinations),
     };
     let filters = load_filters(&surroundings, &app, same_stores)?;
-    Ok(Loaded { app, backends, local, components, filters, destinations })
+
+    // 4. Upstreams, likewise; they need no stores.
+    let upstreams = upstreams::load(machine, &app, before.map(|before| &before.upstreams))?;
+    Ok(Loaded { app, backends, local, components, filters, upstreams, destinations })
 }
 
 fn load_filters(
@@ -238,7 +247,10 @@ fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
             let filters = filters.map(|(name, piece)| {
                 (name.clone(), Arc::new(piece.filter.clone()) as Arc<dyn sampan_service::Filter>)
             });
-            Handlers { components, filters: filters.collect(), ..Handlers::default() }
+            let upstreams = loaded.upstreams.iter();
+            let upstreams = upstreams
+                .map(|(name, piece)| (name.clone(), Arc::clone(&piece.upstream) as Arc<dyn Handler>));
+            Handlers { components, filters: filters.collect(), upstreams: upstreams.collect() }
         })
         .collect();
     let routes: Vec<AppRoutes<'_>> = here
