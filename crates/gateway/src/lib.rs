@@ -13,4 +13,4 @@ mod upstream;
 
 pub use destination::Handlers;
 pub use router::{AppRoutes, RouteError, Router};
-pub use upstream::{Lookup, TcpLink, Upstream, UpstreamError};
+pub use upstream::{Lookup, TcpLink, Upstream, UpstreamError, system_lookup};
