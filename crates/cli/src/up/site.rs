@@ -32,8 +32,18 @@ pub struct Loaded {
     components: HashMap<String, Piece>,
     filters: HashMap<String, FilterPiece>,
     upstreams: HashMap<String, UpstreamPiece>,
-    /// Whom filters may call; the same for all versions of the app.
-    destinations: Arc<Destinations>,
+    /// What filters share; whom they may call is the same for all versions of the app.
+    pub surroundings: Surroundings,
+}
+
+impl Loaded {
+    pub fn filters(&self) -> impl Iterator<Item = &Filter> {
+        self.filters.values().map(|piece| &piece.filter)
+    }
+
+    pub fn filter(&self, name: &str) -> Option<Filter> {
+        self.filters.get(name).map(|piece| piece.filter.clone())
+    }
 }
 
 /// One filter, ready to serve.
@@ -65,11 +75,11 @@ impl Site {
         for (index, loaded) in self.apps.iter().enumerate() {
             for (name, piece) in &loaded.components {
                 loaded.local.set_component(name, &piece.handler);
-                loaded.destinations.set(name, &piece.handler);
+                loaded.surroundings.destinations.set(name, &piece.handler);
             }
             for (name, piece) in &loaded.upstreams {
                 let handler: Arc<dyn Handler> = piece.upstream.clone();
-                loaded.destinations.set(name, &handler);
+                loaded.surroundings.destinations.set(name, &handler);
             }
             if let Some((_, router)) = self.routers.iter().find(|(place, _)| place.apps.contains(&index)) {
                 loaded.local.set_own(router);
@@ -163,19 +173,20 @@ fn load(
     }
 
     // 3. Filters, likewise.
-    let destinations = before.map_or_else(Arc::default, |before| Arc::clone(&before.destinations));
+    let destinations = before
+        .map_or_else(Arc::<Destinations>::default, |before| Arc::clone(&before.surroundings.destinations));
     let surroundings = Surroundings {
         app: app.name.as_str().into(),
         machine: Arc::clone(machine),
         backends: Arc::clone(&backends),
         memory: Budget::new(format!("filters of {}", app.name), None, Some(Arc::clone(&machine.memory))),
-        destinations: Arc::clone(&destinations),
+        destinations,
     };
     let filters = load_filters(&surroundings, &app, same_stores)?;
 
     // 4. Upstreams, likewise; they need no stores.
     let upstreams = upstreams::load(machine, &app, before.map(|before| &before.upstreams))?;
-    Ok(Loaded { app, backends, local, components, filters, upstreams, destinations })
+    Ok(Loaded { app, backends, local, components, filters, upstreams, surroundings })
 }
 
 fn load_filters(
