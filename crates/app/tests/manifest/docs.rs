@@ -4,7 +4,11 @@ use crate::{good, parse_with};
 use std::path::Path;
 
 fn examples() -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/manifest.md");
+    examples_of("manifest.md")
+}
+
+fn examples_of(page: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
     let text = std::fs::read_to_string(path).unwrap();
     let blocks = text.split("```toml\n").skip(1);
     blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
@@ -28,6 +32,21 @@ fn examples_are_understood() {
     }
 }
 
+#[test]
+fn examples_of_routes_are_understood() {
+    let examples = examples_of("routes.md");
+    assert!(examples.len() >= 6, "{}", examples.len());
+    for mut text in examples {
+        if !text.contains("[upstream") {
+            text += "[upstream.api]\nservers = [\"127.0.0.1:1\"]\n";
+        }
+        if !text.contains("[[route]]") {
+            text += "[[route]]\npath = \"/\"\nto = \"static:x\"\n";
+        }
+        good("sampan.toml", &text);
+    }
+}
+
 /// Every key that the reader knows is on the page.
 #[test]
 fn every_key_is_there() {
@@ -37,10 +56,14 @@ fn every_key_is_there() {
     let text = "zzzzzzzzzzzz = 1\n[app]\nzzzzzzzzzzzz = 1\n[[listen]]\naddress = \"127.0.0.1:1\"\nzzzzzzzzzzzz = 1\n\
         [component.a]\nsource = \"a\"\nzzzzzzzzzzzz = 1\n[component.a.limits]\nzzzzzzzzzzzz = 1\n\
         [component.a.grant]\nzzzzzzzzzzzz = 1\n[component.a.build]\ncommand = \"x\"\nzzzzzzzzzzzz = 1\n\
-        [[route]]\npath = \"/\"\nto = \"static:x\"\nzzzzzzzzzzzz = 1\n[telemetry]\nzzzzzzzzzzzz = 1\n\
+        [[route]]\npath = \"/\"\nto = \"static:x\"\nzzzzzzzzzzzz = 1\n\
+        request_headers = { zzzzzzzzzzzz = 1 }\ncors = { origins = \"*\", zzzzzzzzzzzz = 1 }\n\
+        rate_limit = { requests = 1, per = \"1s\", zzzzzzzzzzzz = 1 }\n\
+        [upstream.u]\nservers = [\"127.0.0.1:1\"]\n\
+        [[tcp]]\nlisten = \"127.0.0.1:2\"\nto = \"upstream:u\"\nzzzzzzzzzzzz = 1\n[telemetry]\nzzzzzzzzzzzz = 1\n\
         [variables.v]\ndefault = \"\"\nzzzzzzzzzzzz = 1\n[keyvalue.k]\nzzzzzzzzzzzz = 1\n[sql.s]\nzzzzzzzzzzzz = 1\n";
     let findings = crate::bad("sampan.toml", text);
-    assert_eq!(findings.len(), 12, "{findings:#?}");
+    assert_eq!(findings.len(), 16, "{findings:#?}");
     // A key of Spin in `sampan.toml` makes it a manifest of Spin, and three grants are for later.
     let elsewhere = ["spin_manifest_version", "spin_version", "trigger", "inference", "lock", "secrets"];
     for (_, message, help) in findings {

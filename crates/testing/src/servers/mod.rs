@@ -2,9 +2,11 @@
 
 mod janitor;
 mod mariadb;
+mod nginx;
 mod postgres;
 mod redis;
 
 pub use mariadb::MariaDb;
+pub use nginx::Nginx;
 pub use postgres::Postgres;
 pub use redis::Redis;
