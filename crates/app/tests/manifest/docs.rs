@@ -38,9 +38,13 @@ fn every_key_is_there() {
         [component.a]\nsource = \"a\"\nzzzzzzzzzzzz = 1\n[component.a.limits]\nzzzzzzzzzzzz = 1\n\
         [component.a.grant]\nzzzzzzzzzzzz = 1\n[component.a.build]\ncommand = \"x\"\nzzzzzzzzzzzz = 1\n\
         [[route]]\npath = \"/\"\nto = \"static:x\"\nzzzzzzzzzzzz = 1\n[telemetry]\nzzzzzzzzzzzz = 1\n\
-        [variables.v]\ndefault = \"\"\nzzzzzzzzzzzz = 1\n[keyvalue.k]\nzzzzzzzzzzzz = 1\n[sql.s]\nzzzzzzzzzzzz = 1\n";
+        [variables.v]\ndefault = \"\"\nzzzzzzzzzzzz = 1\n[keyvalue.k]\nzzzzzzzzzzzz = 1\n[sql.s]\nzzzzzzzzzzzz = 1\n\
+        [upstream.u]\nservers = [\"a:1\"]\nzzzzzzzzzzzz = 1\n[upstream.u.tls]\nzzzzzzzzzzzz = 1\n\
+        [upstream.u.health]\npath = \"/\"\nzzzzzzzzzzzz = 1\n[upstream.u.outlier]\nzzzzzzzzzzzz = 1\n\
+        [upstream.u.retry]\nzzzzzzzzzzzz = 1\n[upstream.u.timeouts]\nzzzzzzzzzzzz = 1\n\
+        [upstream.u.limits]\nzzzzzzzzzzzz = 1\n[upstream.u.keep_alive]\nzzzzzzzzzzzz = 1\n";
     let findings = crate::bad("sampan.toml", text);
-    assert_eq!(findings.len(), 12, "{findings:#?}");
+    assert_eq!(findings.len(), 20, "{findings:#?}");
     // A key of Spin in `sampan.toml` makes it a manifest of Spin, and three grants are for later.
     let elsewhere = ["spin_manifest_version", "spin_version", "trigger", "inference", "lock", "secrets"];
     for (_, message, help) in findings {
