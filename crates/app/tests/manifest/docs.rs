@@ -59,11 +59,14 @@ fn every_key_is_there() {
         [[route]]\npath = \"/\"\nto = \"static:x\"\nzzzzzzzzzzzz = 1\n\
         request_headers = { zzzzzzzzzzzz = 1 }\ncors = { origins = \"*\", zzzzzzzzzzzz = 1 }\n\
         rate_limit = { requests = 1, per = \"1s\", zzzzzzzzzzzz = 1 }\n\
-        [upstream.u]\nservers = [\"127.0.0.1:1\"]\n\
         [[tcp]]\nlisten = \"127.0.0.1:2\"\nto = \"upstream:u\"\nzzzzzzzzzzzz = 1\n[telemetry]\nzzzzzzzzzzzz = 1\n\
-        [variables.v]\ndefault = \"\"\nzzzzzzzzzzzz = 1\n[keyvalue.k]\nzzzzzzzzzzzz = 1\n[sql.s]\nzzzzzzzzzzzz = 1\n";
+        [variables.v]\ndefault = \"\"\nzzzzzzzzzzzz = 1\n[keyvalue.k]\nzzzzzzzzzzzz = 1\n[sql.s]\nzzzzzzzzzzzz = 1\n\
+        [upstream.u]\nservers = [\"a:1\"]\nzzzzzzzzzzzz = 1\n[upstream.u.tls]\nzzzzzzzzzzzz = 1\n\
+        [upstream.u.health]\npath = \"/\"\nzzzzzzzzzzzz = 1\n[upstream.u.outlier]\nzzzzzzzzzzzz = 1\n\
+        [upstream.u.retry]\nzzzzzzzzzzzz = 1\n[upstream.u.timeouts]\nzzzzzzzzzzzz = 1\n\
+        [upstream.u.limits]\nzzzzzzzzzzzz = 1\n[upstream.u.keep_alive]\nzzzzzzzzzzzz = 1\n";
     let findings = crate::bad("sampan.toml", text);
-    assert_eq!(findings.len(), 16, "{findings:#?}");
+    assert_eq!(findings.len(), 24, "{findings:#?}");
     // A key of Spin in `sampan.toml` makes it a manifest of Spin, and three grants are for later.
     let elsewhere = ["spin_manifest_version", "spin_version", "trigger", "inference", "lock", "secrets"];
     for (_, message, help) in findings {

@@ -8,6 +8,7 @@ mod sampan;
 mod spin;
 mod spin_apps;
 mod spin_files;
+mod upstream;
 mod variables;
 
 use sampan_app::{App, Component, Diagnostic, Severity, Surroundings, parse_manifest, read_manifest};
