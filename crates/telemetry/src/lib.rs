@@ -2,6 +2,7 @@
 
 mod log;
 mod metrics;
+pub mod own;
 
 pub use log::{AccessLog, LogFields, LogTarget, Record};
 pub use metrics::{ComponentMetrics, FilterMetrics, Metrics, RouteMetrics, metrics};
