@@ -26,7 +26,10 @@ pub struct Exports {
     pub on_done: Option<TypedFunc<u32, u32>>,
     pub on_log: Option<Params1>,
     pub on_delete: Option<Params1>,
-    pub on_foreign_function: Option<Params3>,
+    pub on_grpc_receive_initial_metadata: Option<Params3>,
+    pub on_grpc_receive: Option<Params3>,
+    pub on_grpc_receive_trailing_metadata: Option<Params3>,
+    pub on_grpc_close: Option<Params3>,
 }
 
 /// 0.1.0 does not say whether the headers are all there is.
@@ -110,7 +113,10 @@ impl Exports {
             on_done: typed(s, i, "proxy_on_done")?,
             on_log: typed(s, i, "proxy_on_log")?,
             on_delete: typed(s, i, "proxy_on_delete")?,
-            on_foreign_function: typed(s, i, "proxy_on_foreign_function")?,
+            on_grpc_receive_initial_metadata: typed(s, i, "proxy_on_grpc_receive_initial_metadata")?,
+            on_grpc_receive: typed(s, i, "proxy_on_grpc_receive")?,
+            on_grpc_receive_trailing_metadata: typed(s, i, "proxy_on_grpc_receive_trailing_metadata")?,
+            on_grpc_close: typed(s, i, "proxy_on_grpc_close")?,
         })
     }
 }

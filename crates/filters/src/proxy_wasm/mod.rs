@@ -11,6 +11,7 @@ mod exchange;
 mod exports;
 mod facts;
 mod group;
+mod grpc;
 mod head;
 mod host;
 mod local;

@@ -2,6 +2,7 @@
 
 use super::exports::{Begin, Exports, Headers, Main, allocator, memory};
 use super::facts::Facts;
+use super::grpc::Event;
 use super::slot::Slot;
 use super::state::{Root, State};
 use super::values::Side;
@@ -47,6 +48,7 @@ pub enum Step {
     Tick { root: u32 },
     QueueReady { root: u32, queue: u32 },
     CallResponse { root: u32, call: u32, headers: u32, body: u32, trailers: u32 },
+    Grpc { root: u32, call: u32, event: Event },
     /// A plug-in goes; `None`: all, because the VM is not needed.
     EndRoot { facts: Option<Arc<Facts>> },
 }
@@ -168,6 +170,7 @@ impl Vm {
                 }
                 Ok(CONTINUE)
             }
+            Step::Grpc { root, call, event } => self.grpc(root, call, event).await.map(|()| CONTINUE),
             Step::EndRoot { facts } => {
                 let of = |root: &Root| facts.as_ref().is_none_or(|facts| facts.number == root.facts.number);
                 let roots = self.state().roots.iter().filter(|(_, root)| of(root) && !root.leaving);
@@ -308,6 +311,23 @@ impl Vm {
             Some(on_queue_ready) => {
                 self.enter(root);
                 self.call(&on_queue_ready, (root, queue)).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn grpc(&mut self, root: u32, call: u32, event: Event) -> Result<()> {
+        let exports = &self.exports;
+        let (function, value) = match event {
+            Event::Initial { count } => (&exports.on_grpc_receive_initial_metadata, count),
+            Event::Message { len } => (&exports.on_grpc_receive, len),
+            Event::Trailing { count } => (&exports.on_grpc_receive_trailing_metadata, count),
+            Event::Close { code } => (&exports.on_grpc_close, code),
+        };
+        match function.clone().filter(|_| self.has_root(root)) {
+            Some(function) => {
+                self.enter(root);
+                self.call(&function, (root, call, value)).await
             }
             None => Ok(()),
         }
