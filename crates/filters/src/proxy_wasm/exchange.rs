@@ -28,7 +28,8 @@ enum Front {
     On(Request<Body>),
     Answer(LocalResponse),
     Closed,
-    Late,
+    /// It took too long, perhaps with a part of the body.
+    Late(Option<Body>),
     /// The filter failed; nothing of the body was read.
     Failed(Body),
     /// It failed with a part of the body.
@@ -40,7 +41,7 @@ enum Back {
     On(Response<Body>),
     Answer(LocalResponse),
     Closed,
-    Late,
+    Late(Option<Body>),
     Failed(Option<Body>),
 }
 
@@ -94,7 +95,12 @@ impl ProxyWasm {
             // What the filter answers passes its own response side, as in Envoy.
             Front::Answer(local) => local.into_response(to_grpc),
             Front::Closed | Front::Broken => return unavailable(),
-            Front::Late => return refused(StatusCode::GATEWAY_TIMEOUT),
+            Front::Late(body) => {
+                return match spare.zip(body) {
+                    Some((parts, body)) => next.handle(Request::from_parts(parts, body)).await,
+                    None => refused(StatusCode::GATEWAY_TIMEOUT),
+                };
+            }
             Front::Failed(body) => {
                 return match spare {
                     Some(parts) => next.handle(Request::from_parts(parts, body)).await,
@@ -115,10 +121,13 @@ impl ProxyWasm {
             }
             Back::Answer(local) => local.into_response(to_grpc),
             Back::Closed => unavailable(),
-            Back::Late => refused(StatusCode::GATEWAY_TIMEOUT),
-            Back::Failed(body) => match (spare, body) {
-                (Some(parts), Some(body)) => Response::from_parts(parts, body),
-                _ => unavailable(),
+            Back::Late(body) => match spare.zip(body) {
+                Some((parts, body)) => Response::from_parts(parts, body),
+                None => refused(StatusCode::GATEWAY_TIMEOUT),
+            },
+            Back::Failed(body) => match spare.zip(body) {
+                Some((parts, body)) => Response::from_parts(parts, body),
+                None => unavailable(),
             },
         }
     }
@@ -149,7 +158,7 @@ impl ProxyWasm {
             return self.front_with_body(handle, body, seen.since).await;
         }
         match self.paused(handle, Side::Request, seen.since).await {
-            Err(Pause::Late) => return Front::Late,
+            Err(Pause::Late) => return Front::Late(Some(body)),
             Err(Pause::Lost(lost)) => {
                 handle.lose(lost);
                 return Front::Failed(body);
@@ -174,7 +183,7 @@ impl ProxyWasm {
     async fn front_with_body(&self, handle: &Arc<Handle>, body: Body, since: u32) -> Front {
         let mut frames = frames(handle, Side::Request, body, None);
         match self.fed(handle, Side::Request, since, &mut frames).await {
-            Err(Pause::Late) => Front::Late,
+            Err(Pause::Late) => Front::Late(None),
             Err(Pause::Lost(lost)) => {
                 handle.lose(lost);
                 Front::Broken
@@ -263,7 +272,7 @@ impl ProxyWasm {
             return self.back_with_body(handle, body, seen.since).await;
         }
         match self.paused(handle, Side::Response, seen.since).await {
-            Err(Pause::Late) => return Back::Late,
+            Err(Pause::Late) => return Back::Late(Some(body)),
             Err(Pause::Lost(lost)) => {
                 handle.lose(lost);
                 return Back::Failed(Some(body));
@@ -280,7 +289,7 @@ impl ProxyWasm {
     async fn back_with_body(&self, handle: &Arc<Handle>, body: Body, since: u32) -> Back {
         let mut frames = frames(handle, Side::Response, body, None);
         match self.fed(handle, Side::Response, since, &mut frames).await {
-            Err(Pause::Late) => Back::Late,
+            Err(Pause::Late) => Back::Late(None),
             Err(Pause::Lost(lost)) => {
                 handle.lose(lost);
                 Back::Failed(None)

@@ -2,7 +2,6 @@
 
 use crate::harness::*;
 use sampan_app::{Filter as Spec, OnFailure};
-use sampan_service::Handler;
 
 #[test]
 fn a_trap_is_a_503_and_the_next_request_gets_a_new_vm() {

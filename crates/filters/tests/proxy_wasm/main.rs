@@ -2,6 +2,7 @@
 
 mod bad;
 mod bodies;
+mod cost;
 mod harness;
 mod headers;
 mod pauses;
