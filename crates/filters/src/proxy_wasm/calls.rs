@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// So many calls of one VM may be under way.
-const CALLS_MAX: usize = 1024;
+pub const CALLS_MAX: usize = 1024;
 /// Longer answers are failures.
 const ANSWER_MAX: usize = 8 << 20;
 

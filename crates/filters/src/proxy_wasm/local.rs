@@ -70,7 +70,7 @@ fn percent_encoded(message: &[u8]) -> String {
 }
 
 /// gRPC's own mapping (doc/http-grpc-status-mapping.md).
-fn grpc_status(status: StatusCode) -> u32 {
+pub fn grpc_status(status: StatusCode) -> u32 {
     match status.as_u16() {
         200 => 0,
         400 => 13,

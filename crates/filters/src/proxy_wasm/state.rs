@@ -5,6 +5,7 @@
 use super::calls::{Pending, Reply};
 use super::chunks::Chunks;
 use super::facts::Facts;
+use super::grpc::Grpc;
 use super::head::{Fields, RequestHead, ResponseHead};
 use super::local::LocalResponse;
 use super::slot::Slot;
@@ -44,6 +45,8 @@ pub struct State {
     pub starting: bool,
     /// Calls under way.
     pub calls: HashMap<u32, AbortHandle>,
+    /// Those of gRPC.
+    pub grpc: Grpc,
 }
 
 /// One filter with one configuration in this VM.
@@ -154,6 +157,7 @@ impl State {
             status: (0, Vec::new()),
             starting: false,
             calls: HashMap::new(),
+            grpc: Grpc::default(),
         }
     }
 
@@ -174,7 +178,7 @@ impl State {
             let id = self.next_call;
             self.next_call = id.checked_add(1).unwrap_or(1);
             let pending = self.after.calls.iter().any(|call| call.id == id);
-            if !pending && !self.calls.contains_key(&id) {
+            if !pending && !self.calls.contains_key(&id) && !self.grpc.is_open(id) {
                 return id;
             }
         }
@@ -208,7 +212,7 @@ impl State {
         match map {
             Map::CallHeaders => self.reply.as_mut().map(|reply| &mut reply.headers as &mut dyn Fields),
             Map::CallTrailers => self.reply.as_mut().map(|reply| &mut reply.trailers as &mut dyn Fields),
-            Map::GrpcInitial | Map::GrpcTrailing => None,
+            Map::GrpcInitial | Map::GrpcTrailing => self.grpc.fields(map),
             _ => self.stream()?.fields(map),
         }
     }
@@ -223,6 +227,7 @@ impl State {
             Buffer::VmConfig => Some(cut(self.facts.code.spec.vm_config.as_bytes())),
             Buffer::PluginConfig => Some(cut(self.calling().config.as_bytes())),
             Buffer::CallBody => self.reply.as_ref().map(|reply| cut(&reply.body)),
+            Buffer::GrpcMessage => self.grpc.message().map(|message| cut(message)),
             _ => Some(self.body(buffer)?.copy(start, max)),
         }
     }
@@ -232,6 +237,7 @@ impl State {
             Buffer::VmConfig => Some(self.facts.code.spec.vm_config.len()),
             Buffer::PluginConfig => Some(self.calling().config.len()),
             Buffer::CallBody => self.reply.as_ref().map(|reply| reply.body.len()),
+            Buffer::GrpcMessage => self.grpc.message().map(|message| message.len()),
             _ => Some(self.body(buffer)?.len()),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::exports::{Begin, Exports, Headers, Main, allocator, memory};
 use super::facts::Facts;
+use super::grpc::Delivery;
 use super::slot::Slot;
 use super::state::{Root, State};
 use super::values::Side;
@@ -14,7 +15,7 @@ use wasmtime_wasi::I32Exit;
 
 pub struct Vm {
     store: Store<Host>,
-    exports: Exports,
+    pub(super) exports: Exports,
     _live: Live,
 }
 
@@ -47,6 +48,7 @@ pub enum Step {
     Tick { root: u32 },
     QueueReady { root: u32, queue: u32 },
     CallResponse { root: u32, call: u32, headers: u32, body: u32, trailers: u32 },
+    Grpc(Box<Delivery>),
     /// A plug-in goes; `None`: all, because the VM is not needed.
     EndRoot { facts: Option<Arc<Facts>> },
 }
@@ -168,6 +170,7 @@ impl Vm {
                 }
                 Ok(CONTINUE)
             }
+            Step::Grpc(delivery) => self.grpc(*delivery).await.map(|()| CONTINUE),
             Step::EndRoot { facts } => {
                 let of = |root: &Root| facts.as_ref().is_none_or(|facts| facts.number == root.facts.number);
                 let roots = self.state().roots.iter().filter(|(_, root)| of(root) && !root.leaving);
@@ -287,6 +290,7 @@ impl Vm {
             stream.over = true;
             state.after.over.push(context);
         }
+        state.grpc.root_ended(context);
         if let Some(ticker) = state.roots.remove(&context).and_then(|root| root.ticker) {
             ticker.abort();
         }
@@ -329,19 +333,19 @@ impl Vm {
         self.delete(root).await
     }
 
-    fn has_stream(&mut self, stream: u32) -> bool {
+    pub(super) fn has_stream(&mut self, stream: u32) -> bool {
         self.state().streams.get(&stream).is_some_and(|stream| !stream.over)
     }
 
-    fn has_root(&mut self, root: u32) -> bool {
+    pub(super) fn has_root(&mut self, root: u32) -> bool {
         self.state().roots.contains_key(&root)
     }
 
-    fn enter(&mut self, context: u32) {
+    pub(super) fn enter(&mut self, context: u32) {
         self.state().effective = context;
     }
 
-    async fn call<P, R>(&mut self, function: &TypedFunc<P, R>, params: P) -> Result<R>
+    pub(super) async fn call<P, R>(&mut self, function: &TypedFunc<P, R>, params: P) -> Result<R>
     where
         P: WasmParams + Send + Sync,
         R: WasmResults + Send + Sync,

@@ -4,6 +4,7 @@
 
 mod buffers;
 mod calls;
+mod grpc;
 mod headers;
 mod log;
 mod memory;
@@ -41,4 +42,5 @@ pub fn function(to: &mut Definer<'_>, import: &ImportType<'_>) -> Option<Func> {
         .or_else(|| metrics::function(to, name))
         .or_else(|| properties::function(to, name))
         .or_else(|| calls::function(to, name))
+        .or_else(|| grpc::function(to, name))
 }
