@@ -124,10 +124,13 @@ impl Passing {
                 return self.woken(woken.map_err(|_| Broken::Late)?).await;
             }
             Some(since) => {
-                let woken = pin!(self.handle.woken(self.side, since));
-                let first = match select(woken, self.inner.frame()).await {
-                    Either::Left((woken, _)) => Either::Left(woken),
-                    Either::Right((frame, _)) => Either::Right(frame),
+                // In a block of its own, so that what waited is dropped before it is said what came.
+                let first = {
+                    let woken = pin!(self.handle.woken(self.side, since));
+                    match select(woken, self.inner.frame()).await {
+                        Either::Left((woken, _)) => Either::Left(woken),
+                        Either::Right((frame, _)) => Either::Right(frame),
+                    }
                 };
                 match first {
                     Either::Left(woken) => return self.woken(woken).await,
