@@ -10,6 +10,7 @@ mod chunks;
 mod exchange;
 mod exports;
 mod facts;
+mod foreign;
 mod group;
 mod grpc;
 mod head;

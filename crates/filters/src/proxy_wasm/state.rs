@@ -53,6 +53,8 @@ pub struct State {
 pub struct Root {
     pub facts: Arc<Facts>,
     pub ticker: Option<AbortHandle>,
+    /// Properties that it declared, and whether each can be set only once.
+    pub declared: HashMap<Vec<u8>, bool>,
     /// `on_done` asked for time.
     pub leaving: bool,
 }

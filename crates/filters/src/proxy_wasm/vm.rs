@@ -9,6 +9,7 @@ use super::values::Side;
 use sampan_capabilities::{Host, LinkedModule};
 use sampan_runtime::serve::{Output, Target, begin_call};
 use sampan_telemetry::Gauge;
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use wasmtime::{Result, Store, TypedFunc, WasmParams, WasmResults};
 use wasmtime_wasi::I32Exit;
@@ -120,7 +121,7 @@ impl Vm {
         }
         let state = self.state();
         let id = state.new_context();
-        state.roots.insert(id, Root { facts: Arc::clone(facts), ticker: None, leaving: false });
+        state.roots.insert(id, Root { facts: Arc::clone(facts), ticker: None, declared: HashMap::new(), leaving: false });
         self.create(id, 0).await?;
         if let Some(on_vm_start) = self.exports.on_vm_start.clone() {
             self.enter(id);
