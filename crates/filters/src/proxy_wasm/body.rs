@@ -326,8 +326,14 @@ fn release(stream: &mut Stream, side: Side) -> (Option<Chunks>, Option<HeaderMap
 
 /// A body that the filter does not see; the context ends with it.
 pub struct Tail {
-    pub body: Body,
-    pub handle: Arc<Handle>,
+    body: Body,
+    _handle: Arc<Handle>,
+}
+
+impl Tail {
+    pub fn new(body: Body, handle: &Arc<Handle>) -> Self {
+        Tail { body, _handle: Arc::clone(handle) }
+    }
 }
 
 impl hyper::body::Body for Tail {

@@ -314,7 +314,7 @@ impl ProxyWasm {
         if body.is_end_stream() {
             return body;
         }
-        Tail { body, handle: Arc::clone(handle) }.boxed_unsync()
+        Tail::new(body, handle).boxed_unsync()
     }
 
     async fn response_headers(

@@ -30,7 +30,6 @@ pub struct Exports {
     pub on_done: Option<TypedFunc<u32, u32>>,
     pub on_log: Option<Params1>,
     pub on_delete: Option<Params1>,
-    pub on_foreign_function: Option<Params3>,
 }
 
 /// 0.1.0 does not say whether the headers are all there is.
@@ -118,7 +117,6 @@ impl Exports {
             on_done: typed(s, i, "proxy_on_done")?,
             on_log: typed(s, i, "proxy_on_log")?,
             on_delete: typed(s, i, "proxy_on_delete")?,
-            on_foreign_function: typed(s, i, "proxy_on_foreign_function")?,
         })
     }
 }

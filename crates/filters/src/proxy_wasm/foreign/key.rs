@@ -73,7 +73,7 @@ fn element<'a>(bytes: &mut &'a [u8], kind: u8) -> Option<&'a [u8]> {
     let rest = bytes.strip_prefix(&[kind])?;
     let (first, rest) = rest.split_first()?;
     let (len, rest) = match first {
-        ..0x80 => (usize::from(*first), rest),
+        ..=0x7f => (usize::from(*first), rest),
         // Keys are shorter than 64 KiB.
         0x81 | 0x82 => {
             let (len, rest) = rest.split_at_checked(usize::from(first & 3))?;
