@@ -6,9 +6,15 @@
 mod destination;
 mod files;
 mod path;
+mod policy;
 mod respond;
 mod router;
 mod routes;
+mod split;
+mod tcp;
+mod template;
 
 pub use destination::Handlers;
+pub use policy::{Buckets, Counters};
 pub use router::{AppRoutes, RouteError, Router};
+pub use tcp::{Connect, Connected, Servers, TcpHandlers, TcpProxy};

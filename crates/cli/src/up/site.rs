@@ -3,14 +3,17 @@
 
 use super::announce::Loading;
 use super::assets::{self, Staged};
-use super::listeners::Place;
+use super::counters::InStore;
+use super::listeners::{self, Place, TcpPlace};
 use crate::fail::Fail;
 use crate::file_id::FileId;
 use sampan_app::{App, Component, Listen};
 use sampan_capabilities::Backends;
 use sampan_capabilities::http::Local;
 use sampan_filters::{Destinations, Filter, Surroundings};
-use sampan_gateway::{AppRoutes, Handlers, Router};
+use sampan_gateway::{
+    AppRoutes, Buckets, Connect, Counters, Handlers, Router, Servers, TcpHandlers, TcpProxy,
+};
 use sampan_runtime::serve::{self, Budget, LoadFailure, Machine};
 use sampan_service::Handler;
 use std::collections::HashMap;
@@ -19,6 +22,7 @@ use std::sync::Arc;
 pub struct Site {
     pub apps: Vec<Loaded>,
     routers: Vec<(Place, Arc<dyn Handler>)>,
+    tcp: Vec<(TcpPlace, Arc<TcpProxy>)>,
 }
 
 /// One app, ready to serve.
@@ -30,8 +34,20 @@ pub struct Loaded {
     local: Arc<Local>,
     components: HashMap<String, Piece>,
     filters: HashMap<String, FilterPiece>,
-    /// Whom filters may call; the same for all versions of the app.
-    destinations: Arc<Destinations>,
+    /// Of rate limits; the same for all versions of the app.
+    buckets: Arc<Buckets>,
+    /// What filters share; whom they may call is the same for all versions of the app.
+    pub surroundings: Surroundings,
+}
+
+impl Loaded {
+    pub fn filters(&self) -> impl Iterator<Item = &Filter> {
+        self.filters.values().map(|piece| &piece.filter)
+    }
+
+    pub fn filter(&self, name: &str) -> Option<Filter> {
+        self.filters.get(name).map(|piece| piece.filter.clone())
+    }
 }
 
 /// One filter, ready to serve.
@@ -58,12 +74,17 @@ impl Site {
         self.routers.iter().find(|(place, _)| place.listen == *listen).map(|(_, router)| router)
     }
 
+    /// What carries the connections of a TCP route.
+    pub fn tcp(&self, place: &TcpPlace) -> Option<&Arc<TcpProxy>> {
+        self.tcp.iter().find(|(one, _)| one == place).map(|(_, proxy)| proxy)
+    }
+
     /// Lets components call those of this version.
     pub fn link(&self) {
         for (index, loaded) in self.apps.iter().enumerate() {
             for (name, piece) in &loaded.components {
                 loaded.local.set_component(name, &piece.handler);
-                loaded.destinations.set(name, &piece.handler);
+                loaded.surroundings.destinations.set(name, &piece.handler);
             }
             if let Some((_, router)) = self.routers.iter().find(|(place, _)| place.apps.contains(&index)) {
                 loaded.local.set_own(router);
@@ -94,7 +115,8 @@ pub fn build(
     for place in places {
         routers.push((place.clone(), Arc::new(router(&loaded, place)?) as Arc<dyn Handler>));
     }
-    Ok(Site { apps: loaded, routers })
+    let tcp = tcp(&loaded)?;
+    Ok(Site { apps: loaded, routers, tcp })
 }
 
 fn load(
@@ -157,16 +179,18 @@ fn load(
     }
 
     // 3. Filters, likewise.
-    let destinations = before.map_or_else(Arc::default, |before| Arc::clone(&before.destinations));
+    let destinations = before
+        .map_or_else(Arc::<Destinations>::default, |before| Arc::clone(&before.surroundings.destinations));
     let surroundings = Surroundings {
         app: app.name.as_str().into(),
         machine: Arc::clone(machine),
         backends: Arc::clone(&backends),
         memory: Budget::new(format!("filters of {}", app.name), None, Some(Arc::clone(&machine.memory))),
-        destinations: Arc::clone(&destinations),
+        destinations,
     };
     let filters = load_filters(&surroundings, &app, same_stores)?;
-    Ok(Loaded { app, backends, local, components, filters, destinations })
+    let buckets = before.map_or_else(Arc::default, |before| Arc::clone(&before.buckets));
+    Ok(Loaded { app, backends, local, components, filters, surroundings, buckets })
 }
 
 fn load_filters(
@@ -238,7 +262,13 @@ fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
             let filters = filters.map(|(name, piece)| {
                 (name.clone(), Arc::new(piece.filter.clone()) as Arc<dyn sampan_service::Filter>)
             });
-            Handlers { components, filters: filters.collect(), ..Handlers::default() }
+            Handlers {
+                components,
+                filters: filters.collect(),
+                counters: counters(loaded),
+                buckets: Arc::clone(&loaded.buckets),
+                ..Handlers::default()
+            }
         })
         .collect();
     let routes: Vec<AppRoutes<'_>> = here
@@ -253,4 +283,33 @@ fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
         };
         Fail::new(format!("on {}: {error}", place.listen.address)).help(help)
     })
+}
+
+/// The key-value stores of an app in which rate limits can count.
+fn counters(loaded: &Loaded) -> HashMap<String, Arc<dyn Counters>> {
+    let stores = loaded.backends.keyvalue.iter();
+    stores
+        .map(|(name, slot)| (name.clone(), Arc::new(InStore(Arc::clone(slot))) as Arc<dyn Counters>))
+        .collect()
+}
+
+/// The TCP routes of all apps.
+fn tcp(apps: &[Loaded]) -> Result<Vec<(TcpPlace, Arc<TcpProxy>)>, Fail> {
+    let mut places = listeners::tcp_places(apps.iter().map(|loaded| &loaded.app)).into_iter();
+    let mut all = Vec::new();
+    for loaded in apps {
+        let upstreams = loaded.app.upstreams.iter();
+        let upstreams = upstreams
+            .map(|(name, spec)| (name.clone(), Arc::new(Servers::new(spec)) as Arc<dyn Connect>))
+            .collect();
+        let handlers = TcpHandlers { upstreams, ..TcpHandlers::default() };
+        for (route, place) in loaded.app.tcp.iter().zip(&mut places) {
+            let proxy = TcpProxy::new(&loaded.app.name, route, &handlers).map_err(|what| {
+                Fail::new(format!("app {}, TCP route {}: {what}", loaded.app.name, route.listen.address))
+                    .help("correct [[tcp]] in the manifest")
+            })?;
+            all.push((place, Arc::new(proxy)));
+        }
+    }
+    Ok(all)
 }

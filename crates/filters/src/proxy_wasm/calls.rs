@@ -15,9 +15,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// So many calls of one VM may be under way.
-const CALLS_MAX: usize = 1024;
+pub const CALLS_MAX: usize = 1024;
 /// Longer answers are failures.
-pub const ANSWER_MAX: usize = 8 << 20;
+const ANSWER_MAX: usize = 8 << 20;
 
 /// A call that the guest asked for; it starts when the guest has returned.
 pub struct Pending {

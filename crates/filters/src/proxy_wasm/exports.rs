@@ -23,13 +23,13 @@ pub struct Exports {
     pub on_response_body: Option<Answer3>,
     pub on_response_trailers: Option<Answer2>,
     pub on_http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
-    pub on_done: Option<TypedFunc<u32, u32>>,
-    pub on_log: Option<Params1>,
-    pub on_delete: Option<Params1>,
     pub on_grpc_receive_initial_metadata: Option<Params3>,
     pub on_grpc_receive: Option<Params3>,
     pub on_grpc_receive_trailing_metadata: Option<Params3>,
     pub on_grpc_close: Option<Params3>,
+    pub on_done: Option<TypedFunc<u32, u32>>,
+    pub on_log: Option<Params1>,
+    pub on_delete: Option<Params1>,
 }
 
 /// 0.1.0 does not say whether the headers are all there is.
@@ -110,13 +110,13 @@ impl Exports {
             on_response_body: typed(s, i, "proxy_on_response_body")?,
             on_response_trailers: typed(s, i, "proxy_on_response_trailers")?,
             on_http_call_response: typed(s, i, "proxy_on_http_call_response")?,
-            on_done: typed(s, i, "proxy_on_done")?,
-            on_log: typed(s, i, "proxy_on_log")?,
-            on_delete: typed(s, i, "proxy_on_delete")?,
             on_grpc_receive_initial_metadata: typed(s, i, "proxy_on_grpc_receive_initial_metadata")?,
             on_grpc_receive: typed(s, i, "proxy_on_grpc_receive")?,
             on_grpc_receive_trailing_metadata: typed(s, i, "proxy_on_grpc_receive_trailing_metadata")?,
             on_grpc_close: typed(s, i, "proxy_on_grpc_close")?,
+            on_done: typed(s, i, "proxy_on_done")?,
+            on_log: typed(s, i, "proxy_on_log")?,
+            on_delete: typed(s, i, "proxy_on_delete")?,
         })
     }
 }

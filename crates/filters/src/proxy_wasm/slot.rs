@@ -8,7 +8,6 @@
 
 use super::calls;
 use super::group::Group;
-use super::grpc;
 use super::state::{After, State};
 use super::tick;
 use super::vm::{Step, Vm};
@@ -237,7 +236,6 @@ impl Slot {
             }
             tick::set(self, state, &after);
             calls::start(self, state, &mut after);
-            grpc::start(self, state, &mut after);
         }
         let (waiters, steps) = {
             let mut inner = self.lock();

@@ -5,7 +5,7 @@
 use super::calls::{Pending, Reply};
 use super::chunks::Chunks;
 use super::facts::Facts;
-use super::grpc;
+use super::grpc::Grpc;
 use super::head::{Fields, RequestHead, ResponseHead};
 use super::local::LocalResponse;
 use super::slot::Slot;
@@ -45,14 +45,16 @@ pub struct State {
     pub starting: bool,
     /// Calls under way.
     pub calls: HashMap<u32, AbortHandle>,
-    pub grpc: HashMap<u32, grpc::Open>,
-    pub received: grpc::Received,
+    /// Those of gRPC.
+    pub grpc: Grpc,
 }
 
 /// One filter with one configuration in this VM.
 pub struct Root {
     pub facts: Arc<Facts>,
     pub ticker: Option<AbortHandle>,
+    /// Properties that it declared, and whether each can be set only once.
+    pub declared: HashMap<Vec<u8>, bool>,
     /// `on_done` asked for time.
     pub leaving: bool,
 }
@@ -116,7 +118,6 @@ pub enum Local {
 pub struct After {
     pub wakers: Vec<Waker>,
     pub calls: Vec<Pending>,
-    pub grpc: Vec<grpc::Pending>,
     /// Contexts for which the guest said `proxy_done`.
     pub done: Vec<u32>,
     /// Roots, and how often they want to be called.
@@ -133,7 +134,6 @@ impl After {
     pub fn is_empty(&self) -> bool {
         self.wakers.is_empty()
             && self.calls.is_empty()
-            && self.grpc.is_empty()
             && self.done.is_empty()
             && self.ticks.is_empty()
             && self.queues.is_empty()
@@ -159,8 +159,7 @@ impl State {
             status: (0, Vec::new()),
             starting: false,
             calls: HashMap::new(),
-            grpc: HashMap::new(),
-            received: grpc::Received::default(),
+            grpc: Grpc::default(),
         }
     }
 
@@ -181,7 +180,7 @@ impl State {
             let id = self.next_call;
             self.next_call = id.checked_add(1).unwrap_or(1);
             let pending = self.after.calls.iter().any(|call| call.id == id);
-            if !pending && !self.calls.contains_key(&id) && !self.grpc.contains_key(&id) {
+            if !pending && !self.calls.contains_key(&id) && !self.grpc.is_open(id) {
                 return id;
             }
         }
@@ -215,8 +214,7 @@ impl State {
         match map {
             Map::CallHeaders => self.reply.as_mut().map(|reply| &mut reply.headers as &mut dyn Fields),
             Map::CallTrailers => self.reply.as_mut().map(|reply| &mut reply.trailers as &mut dyn Fields),
-            Map::GrpcInitial => Some(&mut self.received.initial),
-            Map::GrpcTrailing => Some(&mut self.received.trailing),
+            Map::GrpcInitial | Map::GrpcTrailing => self.grpc.fields(map),
             _ => self.stream()?.fields(map),
         }
     }
@@ -231,7 +229,7 @@ impl State {
             Buffer::VmConfig => Some(cut(self.facts.code.spec.vm_config.as_bytes())),
             Buffer::PluginConfig => Some(cut(self.calling().config.as_bytes())),
             Buffer::CallBody => self.reply.as_ref().map(|reply| cut(&reply.body)),
-            Buffer::GrpcMessage => Some(cut(&self.received.message)),
+            Buffer::GrpcMessage => self.grpc.message().map(|message| cut(message)),
             _ => Some(self.body(buffer)?.copy(start, max)),
         }
     }
@@ -241,7 +239,7 @@ impl State {
             Buffer::VmConfig => Some(self.facts.code.spec.vm_config.len()),
             Buffer::PluginConfig => Some(self.calling().config.len()),
             Buffer::CallBody => self.reply.as_ref().map(|reply| reply.body.len()),
-            Buffer::GrpcMessage => Some(self.received.message.len()),
+            Buffer::GrpcMessage => self.grpc.message().map(|message| message.len()),
             _ => Some(self.body(buffer)?.len()),
         }
     }

@@ -7,6 +7,7 @@ pub type Status = u32;
 pub const OK: Status = 0;
 pub const NOT_FOUND: Status = 1;
 pub const BAD_ARGUMENT: Status = 2;
+pub const SERIALIZATION: Status = 3;
 pub const PARSE: Status = 4;
 pub const MEMORY: Status = 6;
 pub const EMPTY: Status = 7;

@@ -2,20 +2,21 @@
 
 use super::exports::{Begin, Exports, Headers, Main, allocator, memory};
 use super::facts::Facts;
-use super::grpc::Event;
+use super::grpc::Delivery;
 use super::slot::Slot;
 use super::state::{Root, State};
 use super::values::Side;
 use sampan_capabilities::{Host, LinkedModule};
 use sampan_runtime::serve::{Output, Target, begin_call};
 use sampan_telemetry::Gauge;
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use wasmtime::{Result, Store, TypedFunc, WasmParams, WasmResults};
 use wasmtime_wasi::I32Exit;
 
 pub struct Vm {
     store: Store<Host>,
-    exports: Exports,
+    pub(super) exports: Exports,
     _live: Live,
 }
 
@@ -48,7 +49,7 @@ pub enum Step {
     Tick { root: u32 },
     QueueReady { root: u32, queue: u32 },
     CallResponse { root: u32, call: u32, headers: u32, body: u32, trailers: u32 },
-    Grpc { root: u32, call: u32, event: Event },
+    Grpc(Box<Delivery>),
     /// A plug-in goes; `None`: all, because the VM is not needed.
     EndRoot { facts: Option<Arc<Facts>> },
 }
@@ -120,7 +121,7 @@ impl Vm {
         }
         let state = self.state();
         let id = state.new_context();
-        state.roots.insert(id, Root { facts: Arc::clone(facts), ticker: None, leaving: false });
+        state.roots.insert(id, Root { facts: Arc::clone(facts), ticker: None, declared: HashMap::new(), leaving: false });
         self.create(id, 0).await?;
         if let Some(on_vm_start) = self.exports.on_vm_start.clone() {
             self.enter(id);
@@ -170,7 +171,7 @@ impl Vm {
                 }
                 Ok(CONTINUE)
             }
-            Step::Grpc { root, call, event } => self.grpc(root, call, event).await.map(|()| CONTINUE),
+            Step::Grpc(delivery) => self.grpc(*delivery).await.map(|()| CONTINUE),
             Step::EndRoot { facts } => {
                 let of = |root: &Root| facts.as_ref().is_none_or(|facts| facts.number == root.facts.number);
                 let roots = self.state().roots.iter().filter(|(_, root)| of(root) && !root.leaving);
@@ -290,6 +291,7 @@ impl Vm {
             stream.over = true;
             state.after.over.push(context);
         }
+        state.grpc.root_ended(context);
         if let Some(ticker) = state.roots.remove(&context).and_then(|root| root.ticker) {
             ticker.abort();
         }
@@ -316,23 +318,6 @@ impl Vm {
         }
     }
 
-    async fn grpc(&mut self, root: u32, call: u32, event: Event) -> Result<()> {
-        let exports = &self.exports;
-        let (function, value) = match event {
-            Event::Initial { count } => (&exports.on_grpc_receive_initial_metadata, count),
-            Event::Message { len } => (&exports.on_grpc_receive, len),
-            Event::Trailing { count } => (&exports.on_grpc_receive_trailing_metadata, count),
-            Event::Close { code } => (&exports.on_grpc_close, code),
-        };
-        match function.clone().filter(|_| self.has_root(root)) {
-            Some(function) => {
-                self.enter(root);
-                self.call(&function, (root, call, value)).await
-            }
-            None => Ok(()),
-        }
-    }
-
     /// A plug-in goes; others may use the VM further.
     async fn end_root(&mut self, root: u32) -> Result<()> {
         if let Some(on_done) = self.exports.on_done.clone() {
@@ -349,19 +334,19 @@ impl Vm {
         self.delete(root).await
     }
 
-    fn has_stream(&mut self, stream: u32) -> bool {
+    pub(super) fn has_stream(&mut self, stream: u32) -> bool {
         self.state().streams.get(&stream).is_some_and(|stream| !stream.over)
     }
 
-    fn has_root(&mut self, root: u32) -> bool {
+    pub(super) fn has_root(&mut self, root: u32) -> bool {
         self.state().roots.contains_key(&root)
     }
 
-    fn enter(&mut self, context: u32) {
+    pub(super) fn enter(&mut self, context: u32) {
         self.state().effective = context;
     }
 
-    async fn call<P, R>(&mut self, function: &TypedFunc<P, R>, params: P) -> Result<R>
+    pub(super) async fn call<P, R>(&mut self, function: &TypedFunc<P, R>, params: P) -> Result<R>
     where
         P: WasmParams + Send + Sync,
         R: WasmResults + Send + Sync,

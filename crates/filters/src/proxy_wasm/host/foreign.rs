@@ -1,48 +1,52 @@
-//! Functions that hosts have beyond the specification, by name: here those of Envoy that mean something elsewhere.
+//! Functions that are no part of the specification.
 
-use super::memory::{Guest, Out, bytes, give, place, split, write_u32};
-use crate::proxy_wasm::values::{NOT_FOUND, OK, Status};
+use super::memory::{Guest, bytes, place, split, status, write_u32};
+use crate::proxy_wasm::foreign;
+use crate::proxy_wasm::values::{MEMORY, OK, Status};
 use sampan_capabilities::Definer;
-use wasmtime::Func;
+use wasmtime::{Func, Result};
 
 pub fn function(to: &mut Definer<'_>, name: &str) -> Option<Func> {
     Some(match name {
         "call_foreign_function" => to.wrap_async(
-            |mut guest: Guest<'_>, (name, len, args, args_len, data, size): (u32, u32, u32, u32, u32, u32)| {
-                Box::new(async move {
-                    let found = split(&mut guest).and_then(|(memory, _)| {
-                        call(bytes(memory, name, len)?, bytes(memory, args, args_len)?)
-                    });
-                    returned(&mut guest, found, Out { data, size }).await
-                })
+            |guest: Guest<'_>, (name, name_len, args, len, data, size): (u32, u32, u32, u32, u32, u32)| {
+                Box::new(call(guest, (name, name_len), (args, len), data, size))
             },
         ),
         _ => return None,
     })
 }
 
-fn call(name: &[u8], _: &[u8]) -> Result<Vec<u8>, Status> {
-    match name {
-        // The route has been chosen by then and is not chosen again.
-        b"clear_route_cache" => Ok(Vec::new()),
-        _ => Err(NOT_FOUND),
+/// A guest that does not want the result gives 0 for where to put it.
+async fn call(
+    mut guest: Guest<'_>,
+    name: (u32, u32),
+    arguments: (u32, u32),
+    data: u32,
+    size: u32,
+) -> Result<Status> {
+    let guest = &mut guest;
+    // Pointers that are wrong are said to be before anything happens.
+    let first = told(guest, data, size, 0, 0);
+    if first != OK {
+        return Ok(first);
+    }
+    let result = split(guest).and_then(|(memory, state)| {
+        let name = bytes(memory, name.0, name.1)?;
+        foreign::call(state, name, bytes(memory, arguments.0, arguments.1)?)
+    });
+    match result {
+        Err(status) => Ok(status),
+        Ok(result) if result.is_empty() || (data == 0 && size == 0) => Ok(OK),
+        Ok(result) => {
+            let pointer = place(guest, &result).await?;
+            Ok(told(guest, data, size, pointer, result.len() as u32))
+        }
     }
 }
 
-/// Here a guest may say that it does not want to know, with pointers that are 0.
-async fn returned(guest: &mut Guest<'_>, found: Result<Vec<u8>, Status>, out: Out) -> wasmtime::Result<Status> {
-    match (found, out) {
-        (Err(status), _) => Ok(status),
-        (found, Out { data: 1.., size: 1.. }) => give(guest, found, out).await,
-        (Ok(bytes), Out { data: 1.., .. }) if !bytes.is_empty() => {
-            let pointer = place(guest, &bytes).await?;
-            let written = split(guest).and_then(|(memory, _)| write_u32(memory, out.data, pointer));
-            Ok(super::memory::status(written))
-        }
-        (Ok(bytes), Out { size: 1.., .. }) => {
-            let written = split(guest).and_then(|(memory, _)| write_u32(memory, out.size, bytes.len() as u32));
-            Ok(super::memory::status(written))
-        }
-        (Ok(_), _) => Ok(OK),
-    }
+fn told(guest: &mut Guest<'_>, data: u32, size: u32, pointer: u32, len: u32) -> Status {
+    let Ok((memory, _)) = split(guest) else { return MEMORY };
+    let mut write = |to: u32, value: u32| if to == 0 { Ok(()) } else { write_u32(memory, to, value) };
+    status(write(data, pointer).and_then(|()| write(size, len)))
 }

@@ -10,7 +10,7 @@ mod headers;
 mod log;
 mod memory;
 mod metrics;
-mod properties;
+pub mod properties;
 mod shared;
 mod streams;
 mod time;
