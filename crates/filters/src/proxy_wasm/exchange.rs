@@ -214,7 +214,7 @@ impl ProxyWasm {
             let count = head.count();
             let id = state.new_context();
             // Its root is found, or made, when the context is.
-            state.streams.insert(id, Stream::new(0, facts, head, about));
+            state.streams.insert(id, Box::new(Stream::new(0, facts, head, about)));
             handle.begins(id);
             Step::Begin { stream: id, facts: Arc::clone(facts), count, end }
         };

@@ -119,17 +119,31 @@ fn modules_that_are_no_filters_are_refused_with_a_reason() {
     run(async {
         for (module, reason) in [
             ("(module)".to_owned(), "it is no filter"),
-            (r#"(module (func (export "proxy_on_request_headers")))"#.to_owned(), "does not say of which version"),
+            (
+                r#"(module (func (export "proxy_on_request_headers")))"#.to_owned(),
+                "does not say of which version",
+            ),
             (wat(r#"(func (export "proxy_abi_version_0_1_0"))"#), "of two versions"),
             (r#"(module (func (export "proxy_abi_version_0_3_0")))"#.to_owned(), "is not known"),
             (r#"(module (func (export "proxy_abi_version_0_2_1")))"#.to_owned(), "no memory named"),
             (wat(r#"(import "env" "proxy_fly" (func))"#), "env `proxy_fly`"),
             (wat(r#"(import "env" "proxy_log" (func (param i64)))"#), "proxy_log"),
             (wat(r#"(func (export "proxy_on_request_headers") (param i64))"#), "proxy_on_request_headers"),
-            (wat(r#"(func (export "proxy_on_vm_start") (param i32 i32) (result i32) i32.const 0)"#), "returned false"),
+            (
+                wat(r#"(func (export "proxy_on_vm_start") (param i32 i32) (result i32) i32.const 0)"#),
+                "returned false",
+            ),
             (wat(r#"(func (export "_start") unreachable)"#), "unreachable"),
-            (wat(r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) unreachable)"#), "unreachable"),
-            (wat(r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) (loop br 0) i32.const 1)"#), "processor time"),
+            (
+                wat(r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) unreachable)"#),
+                "unreachable",
+            ),
+            (
+                wat(
+                    r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) (loop br 0) i32.const 1)"#,
+                ),
+                "processor time",
+            ),
             (
                 wat(r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
                     (loop (drop (memory.grow (i32.const 1))) br 0) i32.const 1)"#),
@@ -149,10 +163,22 @@ fn pointers_that_are_wrong_are_said_to_be() {
         for (import, call) in [
             ("proxy_log (param i32 i32 i32)", "i32.const 2 i32.const -1 i32.const 8"),
             ("proxy_get_current_time_nanoseconds (param i32)", "i32.const 65530"),
-            ("proxy_get_buffer_bytes (param i32 i32 i32 i32 i32)", "i32.const 7 i32.const 0 i32.const 9 i32.const -4 i32.const 0"),
-            ("proxy_get_property (param i32 i32 i32 i32)", "i32.const 65000 i32.const 65000 i32.const 0 i32.const 4"),
-            ("proxy_set_shared_data (param i32 i32 i32 i32 i32)", "i32.const 0 i32.const 1 i32.const -1 i32.const 1 i32.const 0"),
-            ("proxy_define_metric (param i32 i32 i32 i32)", "i32.const 0 i32.const 0 i32.const 1 i32.const -1"),
+            (
+                "proxy_get_buffer_bytes (param i32 i32 i32 i32 i32)",
+                "i32.const 7 i32.const 0 i32.const 9 i32.const -4 i32.const 0",
+            ),
+            (
+                "proxy_get_property (param i32 i32 i32 i32)",
+                "i32.const 65000 i32.const 65000 i32.const 0 i32.const 4",
+            ),
+            (
+                "proxy_set_shared_data (param i32 i32 i32 i32 i32)",
+                "i32.const 0 i32.const 1 i32.const -1 i32.const 1 i32.const 0",
+            ),
+            (
+                "proxy_define_metric (param i32 i32 i32 i32)",
+                "i32.const 0 i32.const 0 i32.const 1 i32.const -1",
+            ),
         ] {
             let (name, params) = import.split_once(' ').unwrap();
             let module = wat(&format!(

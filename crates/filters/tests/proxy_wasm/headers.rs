@@ -98,7 +98,10 @@ fn a_client_of_grpc_gets_its_own_kind_of_answer() {
         let filtered = filtered(spec("proxy-headers", "c")).await;
         let request = Request::post("/local").header("content-type", "application/grpc");
         let read = filtered.send(request.body(empty()).unwrap()).await;
-        assert_eq!((read.status, read.header("grpc-status"), read.header("grpc-message")), (200, "7", "not for you"));
+        assert_eq!(
+            (read.status, read.header("grpc-status"), read.header("grpc-message")),
+            (200, "7", "not for you")
+        );
     });
 }
 
