@@ -5,9 +5,11 @@ mod bad_input;
 mod demo;
 mod lifecycle;
 mod load;
+mod policy;
 mod reload;
 mod routes;
 mod spin;
+mod tcp;
 mod watch;
 mod wordpress;
 
