@@ -16,7 +16,7 @@ use http::{HeaderMap, Request, Response, StatusCode, request, response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Frame};
 use sampan_app::OnFailure;
-use sampan_service::{Body, BodyError, Depth, Handler, Matched, Peer, RequestId, empty};
+use sampan_service::{Body, BodyError, Depth, Handler, Matched, Peer, RequestId, Via, empty};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -338,6 +338,10 @@ impl ProxyWasm {
             let count = head.count();
             if let Some(stream) = state.streams.get_mut(&id) {
                 since.store(stream.response_resumed, Relaxed);
+                if let Some(via) = head.parts.extensions.get::<Via>() {
+                    stream.about.cluster = Some(Arc::clone(&via.upstream));
+                    stream.about.upstream = Some(via.address);
+                }
                 stream.response = Some(head);
             }
             Step::ResponseHeaders { stream: id, count, end, last: end }

@@ -7,6 +7,7 @@ use wasmtime::{Instance, Memory, Result, Store, TypedFunc, WasmParams, WasmResul
 type Params1 = TypedFunc<u32, ()>;
 type Params2 = TypedFunc<(u32, u32), ()>;
 type Params3 = TypedFunc<(u32, u32, u32), ()>;
+type Params5 = TypedFunc<(u32, u32, u32, u32, u32), ()>;
 type Answer2 = TypedFunc<(u32, u32), u32>;
 type Answer3 = TypedFunc<(u32, u32, u32), u32>;
 
@@ -22,7 +23,7 @@ pub struct Exports {
     pub on_response_headers: Option<Headers>,
     pub on_response_body: Option<Answer3>,
     pub on_response_trailers: Option<Answer2>,
-    pub on_http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
+    pub on_http_call_response: Option<Params5>,
     pub on_grpc_receive_initial_metadata: Option<Params3>,
     pub on_grpc_receive: Option<Params3>,
     pub on_grpc_receive_trailing_metadata: Option<Params3>,

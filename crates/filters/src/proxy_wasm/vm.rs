@@ -92,6 +92,8 @@ pub enum Step {
     },
 }
 
+/// Beyond so many, a stream that asks for time at its end gets none: clients make streams.
+const STREAMS_MAX: usize = 16_384;
 /// The action of a callback that a guest does not have.
 const CONTINUE: u32 = 0;
 
@@ -292,16 +294,15 @@ impl Vm {
         if !self.has_stream(stream) {
             return Ok(());
         }
-        if let Some(on_done) = &self.exports.on_done {
-            if call(&mut self.store, stream, on_done, stream).await? == 0 {
-                let state = self.state();
+        if let Some(on_done) = &self.exports.on_done
+            && call(&mut self.store, stream, on_done, stream).await? == 0
+        {
+            let state = self.state();
+            if state.streams.len() <= STREAMS_MAX {
                 if let Some(stream) = state.streams.get_mut(&stream) {
                     stream.leaving = true;
                 }
-                // The guest may have said that it is done before it said that it is not.
-                if !state.after.done.contains(&stream) {
-                    state.after.leaving.push(stream);
-                }
+                state.after.leaving.push(stream);
                 return Ok(());
             }
         }
@@ -345,15 +346,15 @@ impl Vm {
 
     /// A plug-in goes; others may use the VM further.
     async fn end_root(&mut self, root: u32) -> Result<()> {
-        if let Some(on_done) = &self.exports.on_done {
-            if call(&mut self.store, root, on_done, root).await? == 0 {
-                let state = self.state();
-                if let Some(root) = state.roots.get_mut(&root) {
-                    root.leaving = true;
-                }
-                state.after.leaving.push(root);
-                return Ok(());
+        if let Some(on_done) = &self.exports.on_done
+            && call(&mut self.store, root, on_done, root).await? == 0
+        {
+            let state = self.state();
+            if let Some(root) = state.roots.get_mut(&root) {
+                root.leaving = true;
             }
+            state.after.leaving.push(root);
+            return Ok(());
         }
         self.delete(root).await
     }
