@@ -1,0 +1,9 @@
+//! proxy-wasm filters in front of handlers: what clients and operators see.
+
+mod bad;
+mod bodies;
+mod cost;
+mod harness;
+mod headers;
+mod pauses;
+mod shared;
