@@ -17,7 +17,7 @@ pub use app::{
     Route, Secret, Serving, SqlBackend, SqlStore, StaticFolder, Target, Tls,
 };
 pub use diagnostic::{Diagnostic, Place, Severity};
-pub use gateway::{Canary, Filter, OnFailure, Policy, RouteFilter, TcpRoute, Upstream};
+pub use gateway::{Canary, Filter, OnFailure, OnResult, Policy, RouteFilter, TcpRoute, Upstream};
 pub use grants::{
     ConfigValue, EnvFileError, Grants, HostPattern, Mount, NetRule, Origin, ParseGrantError, PortMap,
     PortPattern, Protocol, StoreGrant, parse_env_file,

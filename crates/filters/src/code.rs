@@ -120,6 +120,16 @@ impl Code {
         let limits = TimeLimits { wall: limits.timeout.map(|time| time * 10), cpu: limits.timeout };
         Bounded::new(Arc::clone(&self.machine), limits, call)
     }
+
+    /// Bounds a call that may wait inside of itself, for a body or a store: by its processor time, and by how long
+    /// a filter may hold an exchange up.
+    pub fn waiting<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = wasmtime::Result<T>> + Send + 'static,
+    ) -> Bounded<T> {
+        let limits = TimeLimits { wall: Some(self.spec.pause), cpu: self.spec.limits.timeout };
+        Bounded::new(Arc::clone(&self.machine), limits, call)
+    }
 }
 
 /// Whom filters call by name: an app's upstreams and components. Filled by whoever composes the app, when the
