@@ -3,9 +3,11 @@
 mod announce;
 mod assets;
 mod control;
+mod filter_admin;
 mod front;
 mod listeners;
 mod site;
+mod wasm_admin;
 
 use crate::build::build_all;
 use crate::fail::Fail;
