@@ -85,7 +85,18 @@ impl Source {
 
     /// Up to so many bytes; empty at the end of the body.
     pub async fn read(&self, most: usize) -> Result<Bytes, BadBody> {
-        poll_fn(|cx| self.lock().poll_read(cx, most)).await
+        poll_fn(|cx| self.poll_read(cx, most)).await
+    }
+
+    /// The same for whoever polls.
+    pub fn poll_read(&self, cx: &mut Context<'_>, most: usize) -> Poll<Result<Bytes, BadBody>> {
+        self.lock().poll_read(cx, most)
+    }
+
+    /// Whether nothing is left to be read.
+    pub fn is_over(&self) -> bool {
+        let inner = self.lock();
+        inner.over && inner.unread.is_empty()
     }
 
     /// All that is left, which is kept.

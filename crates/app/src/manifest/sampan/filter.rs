@@ -104,7 +104,7 @@ fn read_results(table: &mut Table<'_>, app: &App, f: &mut Findings) -> BTreeMap<
     let mut results = BTreeMap::new();
     for (name, text) in table.string_map("results", f) {
         if !RESULTS.contains(&name.text) {
-            let help = nearest(name.text, RESULTS.into_iter());
+            let help = nearest(name.text, RESULTS);
             let help = help.map_or_else(|| RESULTS.join(", "), |one| format!("did you mean `{one}`?"));
             f.error_help(name.span, format!("{} is no result of a filter", quoted(name.text)), help);
         }
