@@ -1,137 +1,162 @@
 //! An Easegress filter that does what its parameter `run` says, a command a line; `!` before a command makes its
 //! answer a header of the response, in the order of the commands. The last line may be `return N`.
 
-use easegress_macros::easegress_object;
-use easegress_sdk::cookie::Cookie;
-use easegress_sdk::{cluster, request, response};
+mod host;
+
+use host::*;
+use std::cell::RefCell;
 use std::collections::HashMap;
 
-#[easegress_object]
-struct Scripted {
-    parameters: HashMap<String, String>,
+thread_local! {
+    static PARAMETERS: RefCell<HashMap<String, String>> = RefCell::default();
 }
 
-#[easegress_object]
-impl Program for Scripted {
-    fn new(parameters: HashMap<String, String>) -> Self {
-        Self { parameters }
-    }
+#[unsafe(no_mangle)]
+extern "C" fn wasm_init(at: i32) {
+    let pairs = list(at);
+    let pairs = pairs.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
+    PARAMETERS.with(|parameters| parameters.replace(pairs.collect()));
+}
 
-    fn run(&self) -> i32 {
-        let script = self.parameters.get("run").cloned().unwrap_or_default();
-        // One exchange may bring its own.
-        let own = request::get_header("x-run".to_owned());
-        let script = if own.is_empty() { script } else { own.replace("; ", "\n") };
-        for line in script.lines() {
-            if let Some(number) = line.strip_prefix("return ") {
-                return number.parse().unwrap();
-            }
-            match line.strip_prefix('!') {
-                Some(line) => {
-                    let answer = command(self, line);
-                    response::resp_add_header("x-said".to_owned(), answer);
-                }
-                None => drop(command(self, line)),
-            }
+#[unsafe(no_mangle)]
+extern "C" fn wasm_run() -> i32 {
+    // One exchange may bring its own.
+    let own = string(unsafe { host_req_get_header(text("x-run").as_ptr()) });
+    let script = if own.is_empty() { parameter("run") } else { own.replace("; ", "\n") };
+    for line in script.lines() {
+        if let Some(number) = line.strip_prefix("return ") {
+            return number.parse().unwrap();
         }
-        0
+        match line.strip_prefix('!') {
+            Some(line) => {
+                let answer = command(line);
+                unsafe { host_resp_add_header(text("x-said").as_ptr(), text(&answer).as_ptr()) };
+            }
+            None => drop(command(line)),
+        }
     }
+    0
 }
 
-fn command(program: &Scripted, line: &str) -> String {
+fn parameter(name: &str) -> String {
+    PARAMETERS.with(|parameters| parameters.borrow().get(name).cloned().unwrap_or_default())
+}
+
+fn get(call: Get) -> String {
+    string(unsafe { call() })
+}
+
+fn get_of(call: GetOf, name: &str) -> String {
+    string(unsafe { call(text(name).as_ptr()) })
+}
+
+fn take(call: Take, all: &str) -> String {
+    unsafe { call(text(all).as_ptr()) };
+    String::new()
+}
+
+fn take_data(call: Take, all: &str) -> String {
+    unsafe { call(data(all).as_ptr()) };
+    String::new()
+}
+
+fn take_two(call: TakeTwo, first: &str, second: &str) -> String {
+    unsafe { call(text(first).as_ptr(), text(second).as_ptr()) };
+    String::new()
+}
+
+fn command(line: &str) -> String {
     let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
     let (first, second) = rest.split_once(' ').unwrap_or((rest, ""));
-    let (all, first, second) = (rest.to_owned(), first.to_owned(), second.to_owned());
-    let nothing = |(): ()| String::new();
     match command {
-        "real-ip" => request::get_real_ip(),
-        "scheme" => request::get_scheme(),
-        "proto" => request::get_proto(),
-        "method" => request::get_method(),
-        "set-method" => nothing(request::set_method(all)),
-        "host" => request::get_host(),
-        "set-host" => nothing(request::set_host(all)),
-        "path" => request::get_path(),
-        "set-path" => nothing(request::set_path(all)),
-        "escaped-path" => request::get_escape_path(),
-        "query" => request::get_query(),
-        "set-query" => nothing(request::set_query(all)),
-        "fragment" => request::get_fragment(),
-        "header" => request::get_header(all),
-        "headers" => headers(request::get_all_header()),
-        "set-header" => nothing(request::set_header(first, second)),
-        "set-headers" => nothing(request::set_all_header(HashMap::from([(first, vec![second])]))),
-        "add-header" => nothing(request::add_header(first, second)),
-        "del-header" => nothing(request::del_header(all)),
-        "cookie" => request::get_cookie(all).map_or_else(|| "none".to_owned(), |cookie| cookie.marshal()),
-        "cookies" => {
-            let all: Vec<_> = request::get_all_cookie().iter().map(Cookie::marshal).collect();
-            all.join(",")
-        }
-        "add-cookie" => nothing(request::add_cookie(Cookie::unmarshal(all).unwrap())),
-        "body" => String::from_utf8_lossy(&request::get_body()).into_owned(),
-        "set-body" => nothing(request::set_body(all.into_bytes())),
-        "parameter" => program.parameters.get(&all).cloned().unwrap_or_default(),
-        _ => respond(command, all, first, second),
+        "real-ip" => get(host_req_get_real_ip),
+        "scheme" => get(host_req_get_scheme),
+        "proto" => get(host_req_get_proto),
+        "method" => get(host_req_get_method),
+        "set-method" => take(host_req_set_method, rest),
+        "host" => get(host_req_get_host),
+        "set-host" => take(host_req_set_host, rest),
+        "path" => get(host_req_get_path),
+        "set-path" => take(host_req_set_path, rest),
+        "escaped-path" => get(host_req_get_escaped_path),
+        "query" => get(host_req_get_query),
+        "set-query" => take(host_req_set_query, rest),
+        "fragment" => get(host_req_get_fragment),
+        "header" => get_of(host_req_get_header, rest),
+        "headers" => get(host_req_get_all_header).replace("\r\n", "|"),
+        "set-header" => take_two(host_req_set_header, first, second),
+        "set-headers" => take(host_req_set_all_header, &rest.replace('|', "\r\n")),
+        "add-header" => take_two(host_req_add_header, first, second),
+        "del-header" => take(host_req_del_header, rest),
+        "cookie" => get_of(host_req_get_cookie, rest),
+        "cookies" => list(unsafe { host_req_get_all_cookie() }).join(","),
+        "add-cookie" => take(host_req_add_cookie, rest),
+        "body" => bytes(unsafe { host_req_get_body() }),
+        "set-body" => take_data(host_req_set_body, rest),
+        "parameter" => parameter(rest),
+        _ => respond(command, rest, first, second),
     }
 }
 
-fn respond(command: &str, all: String, first: String, second: String) -> String {
-    let nothing = |(): ()| String::new();
+fn respond(command: &str, rest: &str, first: &str, second: &str) -> String {
     match command {
-        "status" => response::get_status_code().to_string(),
-        "set-status" => nothing(response::set_status_code(all.parse().unwrap())),
-        "resp-header" => response::resp_get_header(all),
-        "resp-headers" => headers(response::resp_get_all_header()),
-        "set-resp-header" => nothing(response::resp_set_header(first, second)),
-        "set-resp-headers" => nothing(response::resp_set_all_header(HashMap::from([(first, vec![second])]))),
-        "add-resp-header" => nothing(response::resp_add_header(first, second)),
-        "del-resp-header" => nothing(response::resp_del_header(all)),
-        "set-cookie" => nothing(response::resp_set_cookie(Cookie::unmarshal(all).unwrap())),
-        "resp-body" => String::from_utf8_lossy(&response::resp_get_body()).into_owned(),
-        "set-resp-body" => nothing(response::resp_set_body(all.into_bytes())),
-        "tag" => nothing(easegress_sdk::add_tag(all)),
-        "log" => {
-            use easegress_sdk::LogLevel::{Debug, Error, Info, Warning};
-            let level = [Debug, Info, Warning, Error][first.parse::<usize>().unwrap()];
-            nothing(easegress_sdk::log(level, second))
+        "status" => unsafe { host_resp_get_status_code() }.to_string(),
+        "set-status" => {
+            unsafe { host_resp_set_status_code(rest.parse().unwrap()) };
+            String::new()
         }
-        "time" => (easegress_sdk::get_unix_time_in_ms() > 1_600_000_000_000).to_string(),
-        "rand" => (0.0..1.0).contains(&easegress_sdk::rand()).to_string(),
+        "resp-header" => get_of(host_resp_get_header, rest),
+        "resp-headers" => get(host_resp_get_all_header).replace("\r\n", "|"),
+        "set-resp-header" => take_two(host_resp_set_header, first, second),
+        "set-resp-headers" => take(host_resp_set_all_header, &rest.replace('|', "\r\n")),
+        "add-resp-header" => take_two(host_resp_add_header, first, second),
+        "del-resp-header" => take(host_resp_del_header, rest),
+        "set-cookie" => take(host_resp_set_cookie, rest),
+        "resp-body" => bytes(unsafe { host_resp_get_body() }),
+        "set-resp-body" => take_data(host_resp_set_body, rest),
+        "tag" => take(host_add_tag, rest),
+        "log" => {
+            unsafe { host_log(first.parse().unwrap(), text(second).as_ptr()) };
+            String::new()
+        }
+        "time" => (unsafe { host_get_unix_time_in_ms() } > 1_600_000_000_000).to_string(),
+        "rand" => (0.0..1.0).contains(&unsafe { host_rand() }).to_string(),
+        "live" => live().to_string(),
         "trap" => panic!("a trap was asked for"),
         "loop" => loop {
             std::hint::black_box(0);
         },
-        "grow" => {
-            let mut kept = Vec::new();
-            loop {
-                kept.push(vec![1_u8; 1 << 20]);
-            }
-        }
+        "grow" => loop {
+            std::mem::forget(vec![0_u8; 4 << 20]);
+        },
         _ => shared(command, first, second),
     }
 }
 
-fn shared(command: &str, key: String, value: String) -> String {
-    let nothing = |(): ()| String::new();
+fn shared(command: &str, key: &str, value: &str) -> String {
+    let at = text(key);
+    let at = at.as_ptr();
     match command {
-        "get-binary" => String::from_utf8_lossy(&cluster::get_binary(key)).into_owned(),
-        "put-binary" => nothing(cluster::put_binary(key, value.into_bytes())),
-        "get-string" => cluster::get_string(key),
-        "put-string" => nothing(cluster::put_string(key, value)),
-        "get-integer" => cluster::get_integer(key).to_string(),
-        "put-integer" => nothing(cluster::put_integer(key, value.parse().unwrap())),
-        "add-integer" => cluster::add_integer(key, value.parse().unwrap()).to_string(),
-        "get-float" => cluster::get_float(key).to_string(),
-        "put-float" => nothing(cluster::put_float(key, value.parse().unwrap())),
-        "add-float" => cluster::add_float(key, value.parse().unwrap()).to_string(),
-        "count" => cluster::count_key(key).to_string(),
+        "get-binary" => bytes(unsafe { host_cluster_get_binary(at) }),
+        "put-binary" => {
+            unsafe { host_cluster_put_binary(at, data(value).as_ptr()) };
+            String::new()
+        }
+        "get-string" => get_of(host_cluster_get_string, key),
+        "put-string" => take_two(host_cluster_put_string, key, value),
+        "get-integer" => unsafe { host_cluster_get_integer(at) }.to_string(),
+        "put-integer" => {
+            unsafe { host_cluster_put_integer(at, value.parse().unwrap()) };
+            String::new()
+        }
+        "add-integer" => unsafe { host_cluster_add_integer(at, value.parse().unwrap()) }.to_string(),
+        "get-float" => unsafe { host_cluster_get_float(at) }.to_string(),
+        "put-float" => {
+            unsafe { host_cluster_put_float(at, value.parse().unwrap()) };
+            String::new()
+        }
+        "add-float" => unsafe { host_cluster_add_float(at, value.parse().unwrap()) }.to_string(),
+        "count" => unsafe { host_cluster_count_key(at) }.to_string(),
         other => panic!("`{other}` is no command"),
     }
-}
-
-fn headers(headers: HashMap<String, Vec<String>>) -> String {
-    let mut all: Vec<_> = headers.into_iter().map(|(name, values)| format!("{name}={}", values.join("+"))).collect();
-    all.sort();
-    all.join(",")
 }

@@ -102,12 +102,9 @@ fn run(command: &str, rest: &str) {
         "loop" => loop {
             std::hint::black_box(0);
         },
-        "grow" => {
-            let mut kept = Vec::new();
-            loop {
-                kept.push(vec![1_u8; 1 << 20]);
-            }
-        }
+        "grow" => loop {
+            std::mem::forget(vec![0_u8; 4 << 20]);
+        },
         "" => {}
         other => panic!("`{other}` is no command"),
     }

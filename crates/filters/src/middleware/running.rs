@@ -23,7 +23,8 @@ const END_WITHIN: Duration = Duration::from_millis(100);
 pub struct Running {
     code: Arc<Code>,
     next: Arc<dyn Handler>,
-    call: Bounded<()>,
+    /// `None`: it has returned.
+    call: Option<Bounded<()>>,
     jobs: mpsc::Receiver<Job>,
     asked: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>>,
     _place: OwnedSemaphorePermit,
@@ -38,7 +39,7 @@ impl Running {
         place: OwnedSemaphorePermit,
     ) -> Self {
         let asked = FuturesUnordered::new();
-        Running { code: Arc::clone(code), next, call, jobs, asked, _place: place }
+        Running { code: Arc::clone(code), next, call: Some(call), jobs, asked, _place: place }
     }
 
     /// Waits until the guest has answered. It may take its time while it waits for whoever is next, and as long as
@@ -58,14 +59,15 @@ impl Running {
                 Poll::Ready(Ok(())) => true,
                 Poll::Pending => false,
             };
-            match Pin::new(&mut head).poll(cx) {
+            let answer = if gave_up { Poll::Pending } else { Pin::new(&mut head).poll(cx) };
+            match answer {
                 Poll::Ready(Ok(answer)) => return Poll::Ready(Ok(answer)),
-                Poll::Ready(Err(_)) if !gave_up && !returned => {
+                Poll::Ready(Err(_)) => {
                     // It is being dropped in another thread, which will say why.
                     gave_up = true;
                     timer.set(tokio::time::sleep(END_WITHIN));
                 }
-                _ => {}
+                Poll::Pending => {}
             }
             if returned {
                 return Poll::Ready(Err(Ended::NoAnswer));
@@ -102,7 +104,9 @@ impl Future for Running {
         let this = &mut *self;
         // Each may have something for the other.
         loop {
-            if let Poll::Ready(result) = Pin::new(&mut this.call).poll(cx) {
+            let Some(call) = &mut this.call else { return Poll::Ready(Ok(())) };
+            if let Poll::Ready(result) = Pin::new(call).poll(cx) {
+                this.call = None;
                 return Poll::Ready(result);
             }
             let mut new = false;
