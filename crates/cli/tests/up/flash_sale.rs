@@ -50,15 +50,22 @@ impl Sale {
     }
 }
 
+#[track_caller]
 fn buy(up: &Up, user: &str) -> String {
-    let answer = up.send("GET", "/flashsale", &[("Host", "shop"), ("Authorization", user)], b"");
+    buy_at(&up.address, user)
+}
+
+#[track_caller]
+fn buy_at(address: &str, user: &str) -> String {
+    let headers = [("Host", "shop"), ("Authorization", user)];
+    let answer = http_send(address, "GET", "/flashsale", &headers, b"").unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.text().to_owned()
 }
 
 /// How many of so many users are let through, who all come at once.
 fn permitted(up: &Up, users: usize, prefix: &str) -> usize {
-    let (next, permitted) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (next, permitted, address) = (AtomicUsize::new(0), AtomicUsize::new(0), up.address.as_str());
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -67,7 +74,7 @@ fn permitted(up: &Up, users: usize, prefix: &str) -> usize {
                     if user >= users {
                         return;
                     }
-                    if buy(up, &format!("{prefix}{user}")) == PERMITTED {
+                    if buy_at(address, &format!("{prefix}{user}")) == PERMITTED {
                         permitted.fetch_add(1, Ordering::Relaxed);
                     }
                 }

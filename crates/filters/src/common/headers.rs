@@ -149,7 +149,8 @@ mod tests {
     #[test]
     fn what_is_no_header_is_refused() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("", "x"), ("a b", "x"), ("a:", "x"), ("a", "x\r\nb: c"), ("a", "\0"), ("ä", "x")]
+        for (name, value) in
+            [("", "x"), ("a b", "x"), ("a:", "x"), ("a", "x\r\nb: c"), ("a", "\0"), ("ä", "x")]
         {
             assert!(change(&mut headers, Change::Set, name, value).is_err(), "{name:?} {value:?}");
         }
@@ -184,10 +185,9 @@ mod tests {
     fn whoever_answers_has_the_last_word() {
         let mut response = HeaderMap::new();
         let mut early = HeaderMap::new();
-        for (headers, name, value) in [
-            (&mut response, "server", "nginx"),
-            (&mut response, "set-cookie", "a=1"),
-        ] {
+        for (headers, name, value) in
+            [(&mut response, "server", "nginx"), (&mut response, "set-cookie", "a=1")]
+        {
             change(headers, Change::Add, name, value).unwrap();
         }
         for (name, value) in [("server", "filter"), ("x-one", "1"), ("x-one", "2"), ("set-cookie", "b=2")] {

@@ -21,3 +21,8 @@ pub fn no_place(code: &Code) -> Response<Body> {
     code.metrics.failed("no_place");
     unavailable()
 }
+
+/// Whether a response has no body whatever was written (RFC 9110, section 6.4.1).
+pub fn is_bodyless(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}

@@ -104,7 +104,9 @@ impl hyper::body::Body for Outgoing {
 
     fn is_end_stream(&self) -> bool {
         let more = self.trailers.is_some() || !self.edits.is_empty();
-        self.front.is_empty() && (self.over || !more) && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
+        self.front.is_empty()
+            && (self.over || !more)
+            && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

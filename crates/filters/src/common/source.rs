@@ -171,7 +171,8 @@ impl Inner {
         let room = self.kept_bytes <= self.limit;
         match self.keep {
             Keep::All if !room => {
-                let why = format!("the body has more than the {} bytes that the filter may buffer", self.limit);
+                let why =
+                    format!("the body has more than the {} bytes that the filter may buffer", self.limit);
                 return Err(BadBody { status: self.too_large, why });
             }
             Keep::Perhaps | Keep::All if room && !self.lost => self.kept.push(data.clone()),

@@ -50,9 +50,13 @@ fn request(d: &mut Definer<'_>, name: &str) -> Option<Func> {
         "req_get_fragment" => text(d, |_| Vec::new()),
         "req_get_header" => text_of(d, |e, name| header(&e.request.headers, name)),
         "req_get_all_header" => text(d, |e| exchange::lines(&e.request.headers)),
-        "req_set_header" => take_two(d, |e, name, value| change(&mut e.request.headers, Change::Set, name, value)),
+        "req_set_header" => {
+            take_two(d, |e, name, value| change(&mut e.request.headers, Change::Set, name, value))
+        }
         "req_set_all_header" => take(d, |e, text| exchange::set_lines(&mut e.request.headers, text)),
-        "req_add_header" => take_two(d, |e, name, value| change(&mut e.request.headers, Change::Add, name, value)),
+        "req_add_header" => {
+            take_two(d, |e, name, value| change(&mut e.request.headers, Change::Add, name, value))
+        }
         "req_del_header" => take(d, |e, name| change(&mut e.request.headers, Change::Remove, name, b"")),
         "req_get_cookie" => text_of(d, |e, name| e.cookie(&String::from_utf8_lossy(name)).into_bytes()),
         "req_get_all_cookie" => answer(d, |e| wire::list(&e.cookies())),
@@ -68,9 +72,9 @@ fn response(d: &mut Definer<'_>, name: &str) -> Option<Func> {
         "resp_get_status_code" => d.wrap(|mut guest: Guest<'_>| -> Result<i32> {
             Ok(exchange(state(guest.data_mut())?)?.status.as_u16().into())
         }),
-        "resp_set_status_code" => d.wrap(|mut guest: Guest<'_>, code: i32| {
-            exchange(state(guest.data_mut())?)?.set_status(code)
-        }),
+        "resp_set_status_code" => {
+            d.wrap(|mut guest: Guest<'_>, code: i32| exchange(state(guest.data_mut())?)?.set_status(code))
+        }
         "resp_get_header" => text_of(d, |e, name| header(&e.headers, name)),
         "resp_get_all_header" => text(d, |e| exchange::lines(&e.headers)),
         "resp_set_header" => take_two(d, |e, name, value| change(&mut e.headers, Change::Set, name, value)),

@@ -51,7 +51,9 @@ pub fn define(d: &mut Definer<'_>, name: &str) -> Option<Func> {
 fn numbers(d: &mut Definer<'_>, name: &str) -> Option<Func> {
     Some(match name {
         "cluster_get_integer" => d.wrap_async(|mut guest: Guest<'_>, (key,): (i32,)| {
-            Box::new(async move { Ok::<_, wasmtime::Error>(from_integer(get(&mut guest, key).await?.as_deref())) })
+            Box::new(
+                async move { Ok::<_, wasmtime::Error>(from_integer(get(&mut guest, key).await?.as_deref())) },
+            )
         }),
         "cluster_put_integer" => d.wrap_async(|mut guest: Guest<'_>, (key, value): (i32, i64)| {
             Box::new(async move { put(&mut guest, key, value.to_string().into_bytes()).await })
@@ -63,7 +65,9 @@ fn numbers(d: &mut Definer<'_>, name: &str) -> Option<Func> {
             })
         }),
         "cluster_get_float" => d.wrap_async(|mut guest: Guest<'_>, (key,): (i32,)| {
-            Box::new(async move { Ok::<_, wasmtime::Error>(from_float(get(&mut guest, key).await?.as_deref())) })
+            Box::new(
+                async move { Ok::<_, wasmtime::Error>(from_float(get(&mut guest, key).await?.as_deref())) },
+            )
         }),
         "cluster_put_float" => d.wrap_async(|mut guest: Guest<'_>, (key, value): (i32, f64)| {
             Box::new(async move { put(&mut guest, key, super::data::float(value).into_bytes()).await })

@@ -1,6 +1,7 @@
 //! One exchange as an Easegress guest sees it: the request, and a response that is sent if the guest ends it.
 
 use crate::common::headers::{self, Change, Edit};
+use crate::common::is_bodyless;
 use crate::common::outgoing::Outgoing;
 use crate::common::source::Source;
 use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, SET_COOKIE};
@@ -13,8 +14,19 @@ use wasmtime::{Result, bail, format_err};
 
 /// What stands in a path as it is (Go's net/url, which Easegress writes paths with).
 const PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'$').remove(b'&').remove(b'+')
-    .remove(b',').remove(b'/').remove(b':').remove(b';').remove(b'=').remove(b'@');
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b':')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'@');
 
 pub struct Exchange {
     pub request: Parts,
@@ -56,7 +68,8 @@ impl Exchange {
 
     /// The response that the guest made.
     pub fn local(self) -> Response<Body> {
-        let mut response = Response::new(sampan_service::full(self.response_body));
+        let body = if is_bodyless(self.status) { Vec::new() } else { self.response_body };
+        let mut response = Response::new(sampan_service::full(body));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response
@@ -179,7 +192,9 @@ impl Exchange {
 /// The cookies of a header `Cookie`; what is none is left out.
 fn pairs(text: &str) -> impl Iterator<Item = String> {
     let pairs = text.split(';').filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| !name.is_empty()).map(|(name, value)| format!("{name}={}", value.trim_matches('"')))
+    pairs
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, value)| format!("{name}={}", value.trim_matches('"')))
 }
 
 /// The value of a header, or nothing.
@@ -230,7 +245,6 @@ pub fn set_lines(headers: &mut HeaderMap, text: &[u8]) -> Result<()> {
     }
     Ok(())
 }
-
 
 #[cfg(test)]
 mod tests {

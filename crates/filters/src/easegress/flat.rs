@@ -89,13 +89,16 @@ fn quoted(text: &str) -> Result<Option<(String, &str)>, &'static str> {
         ends
     });
     let end = end.ok_or(OPEN)?;
-    let value = serde_json::from_str(&text[..end + 2]).map_err(|_| "its quotes hold an escape that is not known")?;
+    let value =
+        serde_json::from_str(&text[..end + 2]).map_err(|_| "its quotes hold an escape that is not known")?;
     Ok(Some((value, &rest[end + 1..])))
 }
 
 fn plain(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
-    if text.starts_with(['[', '{', '&', '*', '!', '|', '>', '%', '@', '`', ']', '}', ',']) || text.starts_with("- ") {
+    if text.starts_with(['[', '{', '&', '*', '!', '|', '>', '%', '@', '`', ']', '}', ','])
+        || text.starts_with("- ")
+    {
         return Err("only texts and numbers are known; write others in quotes");
     }
     Ok(text.to_owned())
@@ -110,7 +113,8 @@ pub fn print(values: &BTreeMap<String, String>) -> String {
 }
 
 fn scalar(text: &str) -> String {
-    let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_' || byte == b'/');
+    let first =
+        text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_' || byte == b'/');
     let rest = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./ ".contains(&byte));
     let word = WORDS.contains(&text.to_ascii_lowercase().as_str());
     if first && rest && !word && !text.ends_with(' ') {
@@ -155,8 +159,19 @@ mod tests {
 
     #[test]
     fn what_is_no_flat_map_is_refused() {
-        for text in ["a", "a: [1]", "a:\n  b: c", "- a: b", "\"a: b", "a: \"b\" c", "a: |", "{\"a\": {}}", "{", "a: 'b", "\"\\q\": x"]
-        {
+        for text in [
+            "a",
+            "a: [1]",
+            "a:\n  b: c",
+            "- a: b",
+            "\"a: b",
+            "a: \"b\" c",
+            "a: |",
+            "{\"a\": {}}",
+            "{",
+            "a: 'b",
+            "\"\\q\": x",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

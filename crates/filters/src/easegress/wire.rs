@@ -45,7 +45,9 @@ pub fn read_string(memory: &[u8], at: u32) -> Result<&[u8]> {
 
 pub fn read_bytes(memory: &[u8], at: u32) -> Result<&[u8]> {
     let length = memory::read_u32(memory, at)?;
-    let Some(start) = at.checked_add(4) else { bail!("it handed over data at {at:#x}, at the end of memory") };
+    let Some(start) = at.checked_add(4) else {
+        bail!("it handed over data at {at:#x}, at the end of memory")
+    };
     memory::read(memory, start, length)
 }
 

@@ -1,12 +1,13 @@
 //! One exchange as an http-wasm guest sees it: both heads, both bodies, and what it changed of them.
 
 use crate::common::headers::{self, Edit};
+use crate::common::is_bodyless;
 use crate::common::outgoing::Outgoing;
 use crate::common::source::Source;
 use http::header::TRAILER;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, response};
-use sampan_service::Body;
+use http::{HeaderMap, HeaderValue, Request, Response, response};
+use sampan_service::{Body, Peer};
 use wasmtime::{Result, bail};
 
 /// Feature bits of `enable_features`.
@@ -118,7 +119,9 @@ impl Exchange {
         self.request.uri = head.uri.clone();
         self.request.version = head.version;
         self.request.headers = head.headers.clone();
-        self.request.extensions = head.extensions.clone();
+        if let Some(peer) = head.extensions.get::<Peer>() {
+            self.request.extensions.insert(*peer);
+        }
         let body = self.request_body.finish(&mut head.headers);
         Request::from_parts(head, body)
     }
@@ -134,13 +137,11 @@ impl Exchange {
 
     /// The response that the guest made itself.
     pub fn local(mut self) -> Response<Body> {
-        let written = self.response_body.written.get_or_insert_default().len() as u64;
-        let body = self.response_body.finish(&mut self.response.headers);
-        // Said also for a body that is not sent, such as one to HEAD.
-        if !self.response.headers.contains_key(TRAILER) && !is_bodyless(self.response.status) {
-            headers::set_length(&mut self.response.headers, Some(written));
+        if is_bodyless(self.response.status) {
+            headers::set_length(&mut self.response.headers, None);
+            return Response::from_parts(self.response, sampan_service::empty());
         }
-        Response::from_parts(self.response, body)
+        self.respond()
     }
 
     /// The next one's response, with the guest's changes.
@@ -148,10 +149,6 @@ impl Exchange {
         let body = self.response_body.finish(&mut self.response.headers);
         Response::from_parts(self.response, body)
     }
-}
-
-fn is_bodyless(status: StatusCode) -> bool {
-    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 impl Message {

@@ -129,9 +129,8 @@ async fn handle(accessor: &Accessor<Host>, request: Resource<p3::Request>) -> Re
         let why = if sent { "the exchange is over" } else { "too many requests are on their way" };
         return Ok(Err(ErrorCode::InternalError(Some(why.to_owned()))));
     };
-    let response = response.map(|body| {
-        body.map_err(|error| WasiError::InternalError(Some(error.to_string()))).boxed_unsync()
-    });
+    let response = response
+        .map(|body| body.map_err(|error| WasiError::InternalError(Some(error.to_string()))).boxed_unsync());
     accessor.with(|mut store| {
         let view = store.data_mut().http();
         let (response, _transmitted) = p3::Response::from_http(view.hooks, response);

@@ -74,7 +74,9 @@ fn all_kinds_before_all_targets() {
             }
             let got = send(&router, request).await;
             assert_eq!((got.status, got.body.as_str()), (200, body), "{path}");
-            for (name, value) in [("x-seen", "http-wasm"), ("x-easegress", "seen"), ("x-middleware", "response")] {
+            for (name, value) in
+                [("x-seen", "http-wasm"), ("x-easegress", "seen"), ("x-middleware", "response")]
+            {
                 assert_eq!(got.all(name), [value], "{path}");
             }
         }

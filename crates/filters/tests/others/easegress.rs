@@ -44,8 +44,24 @@ fn it_reads_the_request() {
         });
         let got = ask(script, request).await;
         let said = [
-            "192.0.2.7", "https", "HTTP/1.1", "POST", "shop.example", "/a b/c", "/a%20b/c", "d=e%20f", "", "1", "",
-            "Cookie: a=1; b=2|X-B: 1|X-B: 2|", "b=2", "", "a=1,b=2", "the body", "the body", "0",
+            "192.0.2.7",
+            "https",
+            "HTTP/1.1",
+            "POST",
+            "shop.example",
+            "/a b/c",
+            "/a%20b/c",
+            "d=e%20f",
+            "",
+            "1",
+            "",
+            "Cookie: a=1; b=2|X-B: 1|X-B: 2|",
+            "b=2",
+            "",
+            "a=1,b=2",
+            "the body",
+            "the body",
+            "0",
         ];
         assert_eq!(got.all("x-said"), said);
         assert!(got.body.ends_with("\n\nthe body"), "{}", got.body);
@@ -97,8 +113,13 @@ fn it_makes_the_response() {
         ] {
             assert_eq!(got.all(name), values, "{name}");
         }
-        let got = ask("set-resp-header x-a 1; set-resp-headers X-Only: 1|; !resp-headers; return 9", get("/")).await;
-        assert_eq!((got.all("x-a"), got.all("x-only"), got.all("x-said")), (vec![], vec!["1"], vec!["X-Only: 1|"]));
+        let got =
+            ask("set-resp-header x-a 1; set-resp-headers X-Only: 1|; !resp-headers; return 9", get("/"))
+                .await;
+        assert_eq!(
+            (got.all("x-a"), got.all("x-only"), got.all("x-said")),
+            (vec![], vec!["1"], vec!["X-Only: 1|"])
+        );
         assert_eq!(got.status, 200);
     });
 }
@@ -120,7 +141,8 @@ fn headers_go_with_the_targets_response() {
 fn other_calls() {
     run(async {
         let script = "tag slow; log 0 debug; log 1 info; log 2 warn; log 3 error; !time; !rand; !parameter run; return 1";
-        let (site, handler) = before(&script.replace("!parameter run", "!parameter other"), says("never")).await;
+        let (site, handler) =
+            before(&script.replace("!parameter run", "!parameter other"), says("never")).await;
         let got = send(&handler, get("/")).await;
         assert_eq!(got.all("x-said"), ["true", "true", ""]);
         assert_eq!(site.log(), ["tag: slow", "info: info", "warn: warn", "error: error"]);
@@ -137,7 +159,8 @@ fn parameters() {
         let route = RouteFilter { filter: "filter".to_owned(), config: Some(config.to_owned()) };
         let to = Target::Component("api".to_owned());
         let routes = vec![Route { filters: vec![route], ..Route::new("/", to) }];
-        let app = App { name: new_name(), filters: [(spec.name.clone(), spec)].into(), routes, ..App::default() };
+        let app =
+            App { name: new_name(), filters: [(spec.name.clone(), spec)].into(), routes, ..App::default() };
         let site = Site::of(app, Backends::default()).await.unwrap_or_else(|why| panic!("{why}"));
         assert_eq!(send(&site.before(says("")), get("/")).await.all("x-said"), ["1", "2"]);
         let handler = site.filter("filter").before(Arc::new(says("")), Some(config)).unwrap();
@@ -211,9 +234,14 @@ fn faults_of_the_guest() {
             let got = send(&site.before(says("ok")), get("/")).await;
             assert_eq!((got.status, got.body.as_str()), (503, "503 Service Unavailable\n"), "{script}");
             assert!(site.logged(why), "{script}: {:?}", site.log());
-            let site = Site::new([Spec { on_failure: OnFailure::Open, buffer_bytes: 8, ..scripted(script) }]).await;
+            let site =
+                Site::new([Spec { on_failure: OnFailure::Open, buffer_bytes: 8, ..scripted(script) }]).await;
             let got = send(&site.before(mirror()), post("/path", "hello")).await;
-            assert!(got.body.starts_with("POST /path\n") && got.body.ends_with("hello"), "{script}: {}", got.body);
+            assert!(
+                got.body.starts_with("POST /path\n") && got.body.ends_with("hello"),
+                "{script}: {}",
+                got.body
+            );
         }
         // A body that is too large is its sender's fault.
         let site = Site::new([Spec { buffer_bytes: 3, ..scripted("body") }]).await;
@@ -233,9 +261,15 @@ fn what_is_no_filter_is_refused() {
         (format!("{HEAD}{RUN}"), "does not export the function `wasm_alloc`"),
         (format!("(memory (export \"memory\") 1) {ALLOC}{RUN}"), "does not export the function `wasm_free`"),
         (format!("{HEAD}{ALLOC}(func (export \"wasm_run\"))"), "`wasm_run` is not of type () -> i32"),
-        (format!("{HEAD}{ALLOC}{RUN}(func (export \"wasm_init\"))"), "`wasm_init` is not of type (i32) -> ()"),
+        (
+            format!("{HEAD}{ALLOC}{RUN}(func (export \"wasm_init\"))"),
+            "`wasm_init` is not of type (i32) -> ()",
+        ),
         (format!("{HEAD}{ALLOC}{RUN}(func (export \"wasm_init\") (param i32) unreachable)"), "it trapped"),
-        (format!("{HEAD}{ALLOC}{RUN}(func (export \"wasm_init\") (param i32) (loop br 0))"), "processor time"),
+        (
+            format!("{HEAD}{ALLOC}{RUN}(func (export \"wasm_init\") (param i32) (loop br 0))"),
+            "processor time",
+        ),
         (
             format!("(import \"easegress\" \"host_nothing\" (func)) {HEAD}{ALLOC}{RUN}"),
             "easegress `host_nothing`",
@@ -270,8 +304,14 @@ fn pointers_outside_of_memory_end_the_guest() {
             ("\"host_req_set_body\" (func $f (param i32))", "(call $f (i32.const 16))"),
             ("\"host_resp_set_header\" (func $f (param i32 i32))", "(call $f (i32.const 32) (i32.const 16))"),
             ("\"host_req_get_header\" (func $f (param i32) (result i32))", "(drop (call $f (i32.const 16)))"),
-            ("\"host_cluster_put_string\" (func $f (param i32 i32))", "(call $f (i32.const 16) (i32.const 32))"),
-            ("\"host_cluster_add_integer\" (func $f (param i32 i64) (result i64))", "(drop (call $f (i32.const 16) (i64.const 1)))"),
+            (
+                "\"host_cluster_put_string\" (func $f (param i32 i32))",
+                "(call $f (i32.const 16) (i32.const 32))",
+            ),
+            (
+                "\"host_cluster_add_integer\" (func $f (param i32 i64) (result i64))",
+                "(drop (call $f (i32.const 16) (i64.const 1)))",
+            ),
             ("\"host_log\" (func $f (param i32 i32))", "(call $f (i32.const 1) (i32.const 16))"),
             ("\"host_add_tag\" (func $f (param i32))", "(call $f (i32.const 16))"),
             // A string without its NUL.
@@ -288,7 +328,9 @@ fn pointers_outside_of_memory_end_the_guest() {
             let folder = sampan_testing::temp_dir();
             let site = Site::new([filter(wat(&folder, &text))]).await;
             assert_eq!(send(&site.before(says("ok")), get("/")).await.status, 503, "{call}");
-            let said = site.logged("outside of its memory") || site.logged("has no end") || site.logged("end of memory");
+            let said = site.logged("outside of its memory")
+                || site.logged("has no end")
+                || site.logged("end of memory");
             assert!(said, "{call}: {:?}", site.log());
         }
     });

@@ -19,13 +19,18 @@ fn calls_on_shared_data() {
                       !add-float b 1; put-string id/a 1; put-string id/b 1; !count id/; !count none; !count; return 1";
         let (site, handler) = before(script, says("")).await;
         let got = send(&handler, get("/")).await;
-        let said = [
-            "", "text", "", "data", "0", "42", "42", "-1", "5", "0", "1.75", "1.75", "1", "2", "0", "7",
-        ];
+        let said =
+            ["", "text", "", "data", "0", "42", "42", "-1", "5", "0", "1.75", "1.75", "1", "2", "0", "7"];
         assert_eq!(got.all("x-said"), said);
         let data = site.filter("filter").data().unwrap();
         let expected = values(&[
-            ("b", "1"), ("f", "1.75"), ("i", "42"), ("id/a", "1"), ("id/b", "1"), ("new", "-1"), ("s", "5"),
+            ("b", "1"),
+            ("f", "1.75"),
+            ("i", "42"),
+            ("id/a", "1"),
+            ("id/b", "1"),
+            ("new", "-1"),
+            ("s", "5"),
         ]);
         assert_eq!(data.list().await.unwrap(), expected);
         // Values that an operator puts in are those of the guest's next call.
@@ -59,7 +64,8 @@ fn data_outlives_the_filter() {
             if let Some(path) = &path {
                 let backend = KeyValueBackend::Sqlite { path: path.clone() };
                 app.keyvalue.insert("sales".to_owned(), KeyValueStore { backend, lazy: false });
-                spec.grants.keyvalue = vec![StoreGrant { name: "default".to_owned(), store: "sales".to_owned() }];
+                spec.grants.keyvalue =
+                    vec![StoreGrant { name: "default".to_owned(), store: "sales".to_owned() }];
             }
             app.filters.insert(spec.name.clone(), spec);
             for count in ["1", "2"] {

@@ -29,7 +29,8 @@ static MACHINE: LazyLock<(Arc<Machine>, Log)> = LazyLock::new(|| {
     let log = Log::default();
     let lines = Arc::clone(&log);
     let cache = Cache::at(sampan_testing::target().join("tests/artifacts"), 1 << 30);
-    let log_line = Arc::new(move |name: &str, line: &str| lines.lock().unwrap().push(format!("[{name}] {line}")));
+    let log_line =
+        Arc::new(move |name: &str, line: &str| lines.lock().unwrap().push(format!("[{name}] {line}")));
     let machine = Machine::new(Setup { cache: Some(cache), log: log_line, ..Setup::default() });
     (machine.unwrap_or_else(|failure| panic!("{failure:?}")), log)
 });

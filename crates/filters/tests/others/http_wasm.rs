@@ -1,9 +1,7 @@
 //! The functions of the http-wasm ABI, each as a guest sees it and as the other side does. The guest does what its
 //! configuration says, and logs what it is told.
 
-use crate::harness::{
-    Answering, Site, channel, filter, get, mirror, piece, post, rust, says, send, trailer,
-};
+use crate::harness::{Answering, Site, channel, filter, get, mirror, piece, post, rust, says, send, trailer};
 use http::{Request, Response, Version};
 use sampan_app::Filter as Spec;
 use sampan_service::{Body, Handler, Peer, empty, full};
@@ -36,11 +34,19 @@ fn it_reads_the_request() {
         });
         assert_eq!(send(&handler, request).await.body, "ok");
         let said = [
-            "PUT", "/a%20b?c=d", "HTTP/2.0", "192.0.2.7:5000", "host,x-b", "1,2", "", "small=10 xxx",
+            "PUT",
+            "/a%20b?c=d",
+            "HTTP/2.0",
+            "192.0.2.7:5000",
+            "host,x-b",
+            "1,2",
+            "",
+            "small=10 xxx",
             "small=true xxx",
         ];
         // A message of no line is none.
-        let said: Vec<_> = said.iter().filter(|one| !one.is_empty()).map(|one| format!("info: {one}")).collect();
+        let said: Vec<_> =
+            said.iter().filter(|one| !one.is_empty()).map(|one| format!("info: {one}")).collect();
         assert_eq!(site.log(), said);
     });
 }
@@ -86,6 +92,9 @@ fn it_answers_itself() {
         assert_eq!(got.all("x-why"), ["no", "never"]);
         assert_eq!(got.all("content-length"), ["8"]);
         assert_eq!(site.log(), ["info: 200"]);
+        let (_, handler) = before("set-status 204; write 1 dropped; stop", says("never asked")).await;
+        let got = send(&handler, get("/")).await;
+        assert_eq!((got.status, got.body.as_str(), got.all("content-length")), (204, "", vec![]));
         let (_, handler) = before("stop", says("never asked")).await;
         let got = send(&handler, get("/")).await;
         assert_eq!((got.status, got.body.as_str()), (200, ""));
@@ -97,7 +106,8 @@ fn it_changes_the_response() {
     crate::harness::run(async {
         let next = || {
             Answering(|_| async {
-                let response = Response::builder().status(201).header("x-next", "1").header("content-length", 5);
+                let response =
+                    Response::builder().status(201).header("x-next", "1").header("content-length", 5);
                 response.body(full("hello")).unwrap()
             })
         };
@@ -107,7 +117,10 @@ fn it_changes_the_response() {
         let (site, handler) = before(script, next()).await;
         let got = send(&handler, get("/")).await;
         assert_eq!((got.status, got.body.as_str()), (202, "hello"));
-        assert_eq!((got.all("x-new"), got.all("x-next"), got.all("content-length")), (vec!["1"], vec![], vec!["5"]));
+        assert_eq!(
+            (got.all("x-new"), got.all("x-next"), got.all("content-length")),
+            (vec!["1"], vec![], vec!["5"])
+        );
         let said = ["features=2", "context=77 error=0", "201", "x-next,content-length", "1"];
         assert_eq!(site.log(), said.map(|one| format!("info: {one}")));
         // The body too.
@@ -147,7 +160,12 @@ fn it_reads_and_writes_the_requests_body() {
             ("write 0 new; write 0 er", "newer", Some("5"), &[]),
             ("read-all 0; write 0 ", "", None, &["hello world"]),
             // Afterwards only what was buffered is there.
-            ("features 1; read 0 5\n--\nread-all 0", "hello world", Some("11"), &["features=1", "hello", " world"]),
+            (
+                "features 1; read 0 5\n--\nread-all 0",
+                "hello world",
+                Some("11"),
+                &["features=1", "hello", " world"],
+            ),
         ] {
             let (site, handler) = before(script, mirror()).await;
             let got = send(&handler, post("/", "hello world")).await;
@@ -155,7 +173,11 @@ fn it_reads_and_writes_the_requests_body() {
             assert_eq!(got_body, body, "{script}");
             let got_length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             assert_eq!(got_length.filter(|length| *length != "0"), length, "{script}");
-            assert_eq!(site.log(), said.iter().map(|one| format!("info: {one}")).collect::<Vec<_>>(), "{script}");
+            assert_eq!(
+                site.log(),
+                said.iter().map(|one| format!("info: {one}")).collect::<Vec<_>>(),
+                "{script}"
+            );
         }
     });
 }
@@ -226,7 +248,8 @@ fn trailers_in_both_directions() {
             Response::new(body)
         });
         // They come after the guest has changed them.
-        let (_, handler) = before("features 6\n--\nremove 3 x-sum; set 3 x-done yes; values 3 x-done", next).await;
+        let (_, handler) =
+            before("features 6\n--\nremove 3 x-sum; set 3 x-done yes; values 3 x-done", next).await;
         let got = send(&handler, get("/")).await;
         let trailers = got.trailers.unwrap();
         assert_eq!((got.body.as_str(), trailers.len()), ("answer", 1));
@@ -242,8 +265,16 @@ fn it_logs_and_prints() {
                       logged 3; print from WASI";
         let (site, handler) = before(script, says("ok")).await;
         send(&handler, get("/")).await;
-        let said =
-            ["info: info", "warn: warn", "error: error", "info: 0", "info: 1", "info: 1", "info: 0", "from WASI"];
+        let said = [
+            "info: info",
+            "warn: warn",
+            "error: error",
+            "info: 0",
+            "info: 1",
+            "info: 1",
+            "info: 0",
+            "from WASI",
+        ];
         assert_eq!(site.log(), said);
     });
 }
@@ -256,7 +287,16 @@ fn features_are_an_exchanges_own() {
         for _ in 0..2 {
             send(&handler, get("/")).await;
         }
-        let said = ["features=1", "features=7", "features=7", "seen=1", "features=1", "features=7", "features=7", "seen=2"];
+        let said = [
+            "features=1",
+            "features=7",
+            "features=7",
+            "seen=1",
+            "features=1",
+            "features=7",
+            "features=7",
+            "seen=2",
+        ];
         assert_eq!(site.log(), said.map(|one| format!("info: {one}")));
     });
 }
@@ -265,7 +305,8 @@ fn features_are_an_exchanges_own() {
 #[test]
 fn filters_of_the_rust_sdk() {
     let flags = ["--config", "profile.release.package.http-wasm-guest.opt-level=1"];
-    let Some(folder) = sampan_testing::crate_examples("http-wasm-guest", "1.2.0", "wasm32-wasip1", &flags) else {
+    let Some(folder) = sampan_testing::crate_examples("http-wasm-guest", "1.2.0", "wasm32-wasip1", &flags)
+    else {
         return;
     };
     crate::harness::run(async {

@@ -1,8 +1,6 @@
 //! http-wasm filters that fail, in every way that the ABI leaves them, and who is told.
 
-use crate::harness::{
-    Answering, Site, filter, get, mirror, post, refused, run, says, send, wat,
-};
+use crate::harness::{Answering, Site, filter, get, mirror, post, refused, run, says, send, wat};
 use crate::http_wasm::{before, scripted};
 use sampan_app::{Filter as Spec, Limits, OnFailure};
 use std::time::Duration;
@@ -15,8 +13,14 @@ fn what_is_no_filter_is_refused() {
     let request = "(func (export \"handle_request\") (result i64) i64.const 1)";
     for (text, why) in [
         (request.to_owned(), "it exports no memory named `memory`"),
-        (format!("(memory (export \"memory\") 1) {request}"), "does not export the function `handle_response`"),
-        (format!("{HEAD}(func (export \"handle_request\") (result i32) i32.const 1)"), "`handle_request` is not of type"),
+        (
+            format!("(memory (export \"memory\") 1) {request}"),
+            "does not export the function `handle_response`",
+        ),
+        (
+            format!("{HEAD}(func (export \"handle_request\") (result i32) i32.const 1)"),
+            "`handle_request` is not of type",
+        ),
         (
             format!("(import \"http_handler\" \"nothing\" (func)) {HEAD}{request}"),
             "imports what Sampan does not provide: http_handler `nothing`",
@@ -129,7 +133,11 @@ fn pointers_outside_of_memory_end_the_guest() {
             let folder = sampan_testing::temp_dir();
             let config = "a configuration".to_owned();
             let site = Site::new([Spec { config, ..filter(wat(&folder, &text)) }]).await;
-            assert_eq!(send(&site.before(says("ok")), post("/a/long/path", "body")).await.status, 503, "{name}");
+            assert_eq!(
+                send(&site.before(says("ok")), post("/a/long/path", "body")).await.status,
+                503,
+                "{name}"
+            );
             assert!(site.logged("outside of its memory"), "{name}: {:?}", site.log());
         }
     });
@@ -148,7 +156,11 @@ fn an_open_filter_lets_exchanges_pass() {
             let site = Site::new([spec]).await;
             let got = send(&site.before(mirror()), post("/path", "hello")).await;
             assert_eq!(got.status, status, "{script}");
-            assert!(got.body.starts_with("POST /path\n") && got.body.ends_with("\n\nhello"), "{script}: {}", got.body);
+            assert!(
+                got.body.starts_with("POST /path\n") && got.body.ends_with("\n\nhello"),
+                "{script}: {}",
+                got.body
+            );
             assert!(site.logged("it trapped"), "{script}: {:?}", site.log());
         }
         // What was read beyond the buffer is gone.

@@ -24,7 +24,10 @@ fn it_changes_both_directions() {
         let mut request = post("/path?query", "the body");
         request.headers_mut().insert("x-a", "1".parse().unwrap());
         let got = send(&handler, request).await;
-        assert_eq!((got.status, got.all("x-middleware"), got.all("x-next")), (200, vec!["response"], vec!["mirror"]));
+        assert_eq!(
+            (got.status, got.all("x-middleware"), got.all("x-next")),
+            (200, vec!["response"], vec!["mirror"])
+        );
         let (head, body) = got.body.split_once("\n\n").unwrap();
         let mut lines: Vec<_> = head.lines().collect();
         assert_eq!(lines.remove(0), "POST /path?query");
@@ -90,7 +93,8 @@ fn it_changes_a_body_as_it_comes() {
     run(async {
         let (sender, body) = channel();
         let body = std::sync::Mutex::new(Some(body));
-        let next = Answering(move |_| std::future::ready(Response::new(body.lock().unwrap().take().unwrap())));
+        let next =
+            Answering(move |_| std::future::ready(Response::new(body.lock().unwrap().take().unwrap())));
         let (_, handler) = before(next).await;
         let mut body = handler.handle(get("/upper")).await.into_body();
         for (text, upper) in [("one", "ONE"), ("two", "TWO")] {
@@ -181,10 +185,9 @@ fn the_next_handler_may_take_its_time() {
 
 #[test]
 fn what_is_no_filter_is_refused() {
-    for (guest, why) in [
-        ("serve-p2", "exports wasi:http/handler 0.3"),
-        ("hello-p3", "exports wasi:http/handler 0.3"),
-    ] {
+    for (guest, why) in
+        [("serve-p2", "exports wasi:http/handler 0.3"), ("hello-p3", "exports wasi:http/handler 0.3")]
+    {
         let said = run(refused(filter(component(guest))));
         assert!(said.contains(why), "{guest}: {said}");
     }
