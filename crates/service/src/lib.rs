@@ -30,5 +30,6 @@ pub use hop::remove_named_by_connection;
 pub use limits::Limits;
 pub use listener::{BindError, Listen, Listener, TlsFiles};
 pub use notice::{Notice, Notices};
+pub use prompt::be_patient;
 pub use server::{Drained, Options, Server, serve};
 pub use tls::TlsError;
