@@ -17,8 +17,8 @@ fn filters() -> [Spec; 3] {
         "set-header x-two easegress\nset-resp-header x-easegress seen\nreturn 0".to_owned(),
     )];
     [
-        Spec { config: script.to_owned(), ..spec("one", rust("http-wasm")) },
-        Spec { parameters, ..spec("two", rust("easegress")) },
+        Spec { config: script.to_owned(), ..spec("one", rust("filter-http-wasm")) },
+        Spec { parameters, ..spec("two", rust("filter-easegress")) },
         spec("three", component("filter-middleware")),
     ]
 }

@@ -8,12 +8,13 @@ use sampan_app::{App, Filter as Spec, Limits, OnFailure, OnResult, Route, RouteF
 use sampan_capabilities::Backends;
 use sampan_service::{Body, Filter as _, Handler, Peer, empty, full};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// A filter that does what a script says, `; ` between its commands.
 pub fn scripted(script: &str) -> Spec {
     let parameters = vec![("run".to_owned(), script.replace("; ", "\n"))];
-    Spec { parameters, ..filter(rust("easegress")) }
+    Spec { parameters, ..filter(rust("filter-easegress")) }
 }
 
 pub async fn before(script: &str, next: impl Handler + 'static) -> (Site, Arc<dyn Handler>) {
@@ -399,7 +400,7 @@ fn a_timeout_is_one_instances_own() {
 fn a_filter_of_the_rust_sdk() {
     run(async {
         let parameters = vec![("limit".to_owned(), "2".to_owned())];
-        let site = Site::new([Spec { parameters, ..filter(rust("easegress-sdk")) }]).await;
+        let site = Site::new([Spec { parameters, ..filter(rust("filter-easegress-sdk")) }]).await;
         let handler = site.before(mirror());
         for _ in 0..2 {
             let got = send(&handler, get("/")).await;
@@ -407,5 +408,26 @@ fn a_filter_of_the_rust_sdk() {
         }
         let got = send(&handler, get("/")).await;
         assert_eq!((got.status, got.body.as_str()), (403, "full\n"));
+    });
+}
+
+/// `outOfVM`: all instances are in use for too long, and the result says where to go then.
+#[test]
+fn an_instance_is_not_to_be_had() {
+    run(async {
+        let results = [("outOfVM".to_owned(), OnResult::Continue)];
+        for (results, status) in [(Vec::new(), 503), (results.into(), 200)] {
+            let spec = Spec { instances: 1, pause: Duration::from_millis(200), ..scripted("body; return 0") };
+            let site = Site::new([Spec { results: results.into_iter().collect(), ..spec }]).await;
+            let handler = site.before(mirror());
+            // It waits for a body that does not come, and holds the only instance.
+            let (_sender, body) = crate::harness::channel();
+            let mut first = handler.handle(Request::post("/").body(body).unwrap());
+            let waits = std::future::poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_pending()));
+            assert!(waits.await);
+            let second = send(&handler, get("/a")).await;
+            assert_eq!(second.status, status);
+            assert_eq!(second.body.starts_with("GET /a"), status == 200, "{}", second.body);
+        }
     });
 }

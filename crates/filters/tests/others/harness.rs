@@ -43,7 +43,7 @@ pub struct Site {
 }
 
 pub fn rust(name: &str) -> PathBuf {
-    sampan_testing::guest(&format!("filter-{name}"))
+    sampan_testing::guest(name)
 }
 
 pub fn component(name: &str) -> PathBuf {

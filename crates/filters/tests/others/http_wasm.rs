@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// A filter that does what a script says, `;` between its commands.
 pub fn scripted(script: &str) -> Spec {
-    Spec { config: script.replace("; ", "\n"), ..filter(rust("http-wasm")) }
+    Spec { config: script.replace("; ", "\n"), ..filter(rust("filter-http-wasm")) }
 }
 
 /// The filter, and the handler that it stands before.
