@@ -3,6 +3,7 @@
 mod apps;
 mod bad_input;
 mod demo;
+mod filter_chain;
 mod flash_sale;
 mod lifecycle;
 mod load;
