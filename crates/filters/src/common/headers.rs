@@ -185,10 +185,8 @@ mod tests {
     fn whoever_answers_has_the_last_word() {
         let mut response = HeaderMap::new();
         let mut early = HeaderMap::new();
-        for (headers, name, value) in
-            [(&mut response, "server", "nginx"), (&mut response, "set-cookie", "a=1")]
-        {
-            change(headers, Change::Add, name, value).unwrap();
+        for (name, value) in [("server", "nginx"), ("set-cookie", "a=1")] {
+            change(&mut response, Change::Add, name, value).unwrap();
         }
         for (name, value) in [("server", "filter"), ("x-one", "1"), ("x-one", "2"), ("set-cookie", "b=2")] {
             change(&mut early, Change::Add, name, value).unwrap();
