@@ -19,7 +19,7 @@ pub use app::{
 };
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use gateway::{
-    Canary, Cors, Filter, HeaderEdits, OnFailure, Policy, RateKey, RateLimit, RouteFilter, Split, SplitBy,
+    Canary, Cors, Filter, HeaderEdits, OnFailure, OnResult, Policy, RateKey, RateLimit, RouteFilter, Split, SplitBy,
     TcpRoute,
 };
 pub use grants::{

@@ -58,7 +58,7 @@ pub fn spin_javascript_app() -> Option<PathBuf> {
 }
 
 /// Changes with every byte of the source.
-fn digest(folder: &Path) -> String {
+pub(crate) fn digest(folder: &Path) -> String {
     let mut files: Vec<PathBuf> = walk(folder);
     files.sort();
     let mut hasher = DefaultHasher::new();
@@ -71,7 +71,8 @@ fn digest(folder: &Path) -> String {
 fn walk(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     // What someone built there is not the source.
-    let entries = entries.filter(|path| !path.ends_with("target") && !path.ends_with("node_modules"));
+    let built = ["build", "node_modules", "target"];
+    let entries = entries.filter(|path| !built.iter().any(|name| path.ends_with(name)));
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
 

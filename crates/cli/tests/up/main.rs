@@ -3,6 +3,8 @@
 mod apps;
 mod bad_input;
 mod demo;
+mod filter_chain;
+mod flash_sale;
 mod lifecycle;
 mod load;
 mod policy;
