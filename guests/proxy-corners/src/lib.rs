@@ -25,6 +25,8 @@ thread_local! {
     /// Which stream waits for which call.
     static CALLS: RefCell<HashMap<u32, u32>> = RefCell::default();
     static CONFIGURATION: RefCell<String> = RefCell::default();
+    /// Streams that the next tick resumes.
+    static WAITING: RefCell<Vec<u32>> = RefCell::default();
     /// What happened on the root context.
     static EVENTS: RefCell<Vec<String>> = RefCell::default();
 }
@@ -45,7 +47,21 @@ extern "C" fn proxy_on_configure(root: u32, size: usize) -> u32 {
     CONFIGURATION.set(String::from_utf8_lossy(&text).into_owned());
     EVENTS.with_borrow_mut(|events| events.push(format!("configured with {size} bytes")));
     asks::on_root(root);
+    unsafe { raw::proxy_set_tick_period_milliseconds(20) };
     1
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_tick(_root: u32) {
+    for id in WAITING.take() {
+        unsafe { raw::proxy_set_effective_context(id) };
+        add(REQUEST_HEADERS, "x-resumed", "by a tick");
+        unsafe { raw::proxy_continue_stream(0) };
+    }
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
 }
 
 #[unsafe(no_mangle)]
@@ -89,17 +105,20 @@ extern "C" fn proxy_on_request_headers(id: u32, count: u32, end: u32) -> u32 {
             CONTINUE
         }
         "set-all" => {
-            let all = [
-                (":method", "GET"),
-                (":path", "/echo"),
-                (":authority", "all.test"),
-                (":scheme", "http"),
-                ("x-two", "1"),
-                ("x-two", "2"),
-                ("x-Case", "Kept"),
-                ("x-empty", ""),
-            ];
+            let (_, mut all) = headers(REQUEST_HEADERS);
+            all.retain(|(name, _)| name != "x-removed");
+            all.extend([("x-two", "1"), ("x-two", "2"), ("x-Case", "Kept"), ("x-empty", "")].map(owned));
+            let all: Vec<(&str, &str)> = all.iter().map(|(name, value)| (&**name, &**value)).collect();
             set_headers(REQUEST_HEADERS, &pairs(&all));
+            CONTINUE
+        }
+        "tick" => {
+            // The root context resumes it.
+            WAITING.with_borrow_mut(|waiting| waiting.push(id));
+            PAUSE
+        }
+        edit if edit.starts_with("request-") => {
+            remove(REQUEST_HEADERS, "content-length");
             CONTINUE
         }
         "call" | "call-refused" | "call-two" => start_calls(id, ask),
@@ -128,14 +147,22 @@ fn start_calls(id: u32, ask: &str) -> u32 {
 extern "C" fn proxy_on_http_call_response(_root: u32, call: u32, count: u32, size: usize, trailers: u32) {
     let Some(id) = CALLS.with_borrow_mut(|calls| calls.remove(&call)) else { return };
     let status = String::from_utf8_lossy(&header(CALL_HEADERS, ":status").1).into_owned();
+    let kind = String::from_utf8_lossy(&header(CALL_HEADERS, "X-Kind").1).into_owned();
     let (got, body) = buffer(CALL_BODY, 0, size);
     let body = String::from_utf8_lossy(&body).into_owned();
-    let has_headers = count > 0;
-    let (code, text) = abi::status();
-    let report = format!(
-        "answered: has headers {has_headers}, trailers {trailers}, :status {status:?}\nbody -> {got} {size} {body:?}\n\
-         get_status -> {code} {text:?}\n"
-    );
+    let report = match &*stream(id, |stream| stream.ask.clone()) {
+        "call-refused" => format!("has headers: {}\n:status {status}\n", count > 0),
+        // In the order in which they happen to come.
+        "call-two" => format!(":status {status}\n"),
+        _ => {
+            let (code, text) = abi::status();
+            format!(
+                ":status {status}, x-kind {kind}, trailers {trailers}\nbody -> {got} {} {body:?}\n\
+                 get_status -> {code} {text:?}\n",
+                body.len() == size
+            )
+        }
+    };
     let left = stream(id, |stream| {
         stream.report += &report;
         stream.calls -= 1;
@@ -146,12 +173,19 @@ extern "C" fn proxy_on_http_call_response(_root: u32, call: u32, count: u32, siz
     }
     let effective = unsafe { raw::proxy_set_effective_context(id) };
     let whole = stream(id, |stream| format!("{}effective context -> {effective}\n", stream.report));
-    if stream(id, |stream| stream.ask == "call-two") {
-        // It goes on to the upstream, with what it learned.
-        add(REQUEST_HEADERS, "x-calls", &whole.lines().count().to_string());
-        unsafe { raw::proxy_continue_stream(0) };
-    } else {
-        respond(200, &[("x-called", "yes")], &whole);
+    match &*stream(id, |stream| stream.ask.clone()) {
+        "call-two" => {
+            // It goes on to the upstream, with what it learned.
+            add(REQUEST_HEADERS, "x-calls", &whole.lines().count().to_string());
+            unsafe { raw::proxy_continue_stream(0) };
+        }
+        "response-call" => {
+            add(RESPONSE_HEADERS, "x-report", &whole.replace('\n', "; "));
+            unsafe { raw::proxy_continue_stream(1) };
+        }
+        _ => {
+            respond(200, &[("x-called", "yes")], &whole);
+        }
     }
 }
 
@@ -160,6 +194,10 @@ extern "C" fn proxy_on_request_body(id: u32, size: usize, end: u32) -> u32 {
     let ask = stream(id, |stream| stream.ask.clone());
     let Some(edit) = ask.strip_prefix("request-") else { return CONTINUE };
     if end == 0 {
+        return PAUSE;
+    }
+    if edit == "local" {
+        respond(413, &[], "too much");
         return PAUSE;
     }
     let report = asks::edit(REQUEST_BODY, edit, size);
@@ -179,6 +217,7 @@ extern "C" fn proxy_on_response_headers(id: u32, count: u32, end: u32) -> u32 {
             respond(503, &[("x-from", "response headers")], "instead");
             PAUSE
         }
+        "response-call" => start_calls(id, &ask),
         "response-status" => {
             replace(RESPONSE_HEADERS, ":status", "207");
             CONTINUE
