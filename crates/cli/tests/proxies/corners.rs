@@ -3,9 +3,9 @@
 
 use crate::site::Site;
 use crate::{Ask, get, post, shown, upstream};
-use sampan_testing::guest;
 use sampan_testing::servers::{Envoy, EnvoyFilter};
-use std::net::TcpListener;
+use sampan_testing::{free_port, guest};
+use std::net::SocketAddr;
 
 const ASKS: &[Ask] = &[
     get("/ask/properties?a=b"),
@@ -72,9 +72,8 @@ fn filter() -> EnvoyFilter {
 fn odd_questions_have_the_same_answers_in_sampan_as_in_envoy() {
     let chains = [vec![filter()]];
     let upstream = upstream();
-    // Nobody listens there, and nobody else will: the port stays bound.
-    let refused = TcpListener::bind("127.0.0.1:0").unwrap();
-    let refused = refused.local_addr().unwrap();
+    // Nobody listens there.
+    let refused = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let clusters = [("upstream", upstream.address), ("refused", refused)];
     let Some(envoy) = Envoy::start(&chains, &clusters) else { return };
     let site = Site::start(&chains, &clusters);
