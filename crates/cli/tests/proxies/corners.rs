@@ -88,7 +88,8 @@ fn odd_questions_have_the_same_answers_in_sampan_as_in_envoy() {
             assert!(text.contains(theirs), "{path}: Envoy does not say `{theirs}`:\n{text}");
             text.replace(theirs, ours)
         });
-        for (ours, expected) in ours.lines().zip(expected.lines()).filter(|(ours, expected)| ours != expected) {
+        for (ours, expected) in ours.lines().zip(expected.lines()).filter(|(ours, expected)| ours != expected)
+        {
             wrong += &format!("{}:\n  expected {expected}\n  but got  {ours}\n", ask.path);
         }
         if ours.lines().count() != expected.lines().count() {

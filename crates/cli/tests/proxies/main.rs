@@ -2,6 +2,7 @@
 
 mod corners;
 mod languages;
+mod real;
 mod site;
 
 use sampan_testing::{HttpServer, Request, Response, http_send};
@@ -28,7 +29,7 @@ impl Ask {
     fn send(&self, address: SocketAddr, chain: usize) -> Response {
         let host = format!("chain-{chain}.test");
         let usual = [("host", &*host), ("x-removed", "secret"), ("x-replaced", "by client")];
-        let headers = [&usual, &[("x-asked", "one"), ("x-asked", "two")], self.headers].concat();
+        let headers = [&usual[..], &[("x-asked", "one"), ("x-asked", "two")], self.headers].concat();
         http_send(address, self.method, self.path, &headers, self.body.as_bytes())
             .unwrap_or_else(|error| panic!("{} {}: {error}", self.method, self.path))
     }
@@ -56,7 +57,8 @@ fn upstream() -> HttpServer {
 /// A request without what every proxy adds in its own way.
 fn seen(request: &Request) -> String {
     let mut text = format!("{} {}\n", request.method, request.target);
-    let mut headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
+    let mut headers: Vec<_> =
+        request.headers.iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
     headers.retain(|(name, _)| (name.starts_with("x-") && !is_of_proxies(name)) || name == "host");
     headers.sort();
     for (name, value) in headers {
@@ -68,7 +70,14 @@ fn seen(request: &Request) -> String {
 /// Headers that differ between proxies for reasons that have nothing to do with filters.
 fn is_of_proxies(name: &str) -> bool {
     const OTHERS: [&str; 9] = [
-        "connection", "content-length", "date", "forwarded", "keep-alive", "server", "transfer-encoding", "via",
+        "connection",
+        "content-length",
+        "date",
+        "forwarded",
+        "keep-alive",
+        "server",
+        "transfer-encoding",
+        "via",
         "x-request-id",
     ];
     name.starts_with("x-envoy-") || name.starts_with("x-forwarded-") || OTHERS.contains(&name)
@@ -76,7 +85,8 @@ fn is_of_proxies(name: &str) -> bool {
 
 /// An answer as text that two proxies can agree on.
 fn shown(response: &Response) -> String {
-    let mut headers: Vec<_> = response.headers.iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
+    let mut headers: Vec<_> =
+        response.headers.iter().map(|(name, value)| (name.to_lowercase(), value)).collect();
     headers.retain(|(name, _)| !is_of_proxies(name));
     headers.sort();
     let mut text = format!("{}\n", response.status);

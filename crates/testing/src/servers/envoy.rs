@@ -91,8 +91,11 @@ pub fn config(chains: &[Vec<EnvoyFilter>], clusters: &[(&str, SocketAddr)]) -> V
 }
 
 fn listener(number: usize, filters: &[EnvoyFilter]) -> Value {
-    let mut chain: Vec<Value> =
-        filters.iter().enumerate().map(|(place, filter)| wasm(&format!("{number}-{place}"), filter)).collect();
+    let mut chain: Vec<Value> = filters
+        .iter()
+        .enumerate()
+        .map(|(place, filter)| wasm(&format!("{number}-{place}"), filter))
+        .collect();
     let router = typed("envoy.extensions.filters.http.router.v3.Router", json!({}));
     chain.push(json!({ "name": "envoy.filters.http.router", "typed_config": router }));
     let manager = json!({
@@ -107,8 +110,7 @@ fn listener(number: usize, filters: &[EnvoyFilter]) -> Value {
             }],
         },
     });
-    const MANAGER: &str =
-        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+    const MANAGER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
     json!({
         "name": format!("chain-{number}"),
         "address": socket(SocketAddr::from(([127, 0, 0, 1], 0))),
