@@ -21,6 +21,8 @@ pub struct Code {
     pub machine: Arc<Machine>,
     pub engine: Engine,
     pub code: sampan_engine::Code,
+    /// As it came.
+    pub wasm: Bytes,
     /// SHA-256 of the wasm: the same digest, the same code.
     pub digest: [u8; 32],
     pub prepared: Prepared,
@@ -62,6 +64,7 @@ impl Code {
             machine,
             engine,
             code,
+            wasm,
             prepared,
             backends,
             memory,

@@ -1,5 +1,6 @@
 //! One version of a filter: its code, and a plug-in for each configuration that routes give it.
 
+use crate::abi::Abi;
 use crate::code::Code;
 use crate::plugin::Plugin;
 use std::sync::Arc;
@@ -24,6 +25,11 @@ impl Version {
             plugins.push(Plugin::prove(&code, config).await?);
         }
         Ok(Arc::new(Version { code, configs, plugins }))
+    }
+
+    /// The ABI, as people call it.
+    pub fn abi(&self) -> &'static str {
+        Abi::of(&self.code.code).map_or("none", Abi::name)
     }
 
     /// The plug-in of the configuration at an index of `configs`.

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use serde_json::json;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// Whether the app can serve.
 pub type Ready = Box<dyn Fn() -> Result<(), Vec<String>> + Send + Sync>;
@@ -21,6 +22,8 @@ pub struct Admin {
     pub ready: Ready,
     /// For `POST /reload`; `None` where nothing can be loaded anew.
     pub reload: Option<Reload>,
+    /// Asked for all other paths, under the same protection against browsers.
+    pub more: Option<Arc<dyn Handler>>,
 }
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -29,7 +32,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 impl Handler for Admin {
     fn handle(&self, request: Request<Body>) -> Answer<'_> {
-        let (head, _) = request.into_parts();
+        let (head, body) = request.into_parts();
         Box::pin(async move {
             if !meant_for_us(&head) {
                 let why = "this address answers only to localhost and 127.0.0.1\n";
@@ -42,10 +45,13 @@ impl Handler for Admin {
                 "/metrics" if reading => {
                     answer(StatusCode::OK, METRICS_TYPE, sampan_telemetry::metrics().render())
                 }
-                "/reload" if head.method == Method::POST => self.reload(&head.headers).await,
+                "/reload" if head.method == Method::POST && !is_from_page(&head.headers) => {
+                    self.reload().await
+                }
                 "/healthz" | "/readyz" | "/metrics" => not_allowed("GET, HEAD"),
+                "/reload" if head.method == Method::POST => from_page(),
                 "/reload" => not_allowed("POST"),
-                _ => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz, /metrics and POST /reload\n"),
+                _ => self.more(Request::from_parts(head, body)).await,
             }
         })
     }
@@ -61,13 +67,17 @@ impl Admin {
         answer(status, JSON, format!("{body}\n"))
     }
 
-    async fn reload(&self, headers: &HeaderMap) -> Response<Body> {
-        // A page in a browser may send a POST anywhere, and says so.
-        let site = HeaderName::from_static("sec-fetch-site");
-        let foreign = headers.get(site).is_some_and(|site| site != "same-origin" && site != "none");
-        if foreign || headers.contains_key(ORIGIN) {
-            return text(StatusCode::FORBIDDEN, "not from a page in a browser\n");
+    async fn more(&self, request: Request<Body>) -> Response<Body> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) && is_from_page(request.headers()) {
+            return from_page();
         }
+        match &self.more {
+            Some(more) => more.handle(request).await,
+            None => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz, /metrics and POST /reload\n"),
+        }
+    }
+
+    async fn reload(&self) -> Response<Body> {
         let Some(reload) = &self.reload else {
             return text(StatusCode::NOT_FOUND, "there is nothing to load anew\n");
         };
@@ -76,6 +86,17 @@ impl Admin {
             Err(why) => text(StatusCode::CONFLICT, line(why)),
         }
     }
+}
+
+/// A page in a browser may send a request anywhere, and says so.
+fn is_from_page(headers: &HeaderMap) -> bool {
+    let site = HeaderName::from_static("sec-fetch-site");
+    let foreign = headers.get(site).is_some_and(|site| site != "same-origin" && site != "none");
+    foreign || headers.contains_key(ORIGIN)
+}
+
+fn from_page() -> Response<Body> {
+    text(StatusCode::FORBIDDEN, "not from a page in a browser\n")
 }
 
 /// A name that someone else's DNS points at this machine lets a page in a browser reach it ("DNS rebinding").

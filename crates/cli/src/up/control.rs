@@ -1,6 +1,7 @@
 //! The running server and what changes it: signals, the admin listener, a developer's edits.
 
 use super::announce::{self, Loading};
+use super::filter_admin::FilterAdmin;
 use super::front::{Front, Present};
 use super::listeners::{self, Place};
 use super::site::{self, Site};
@@ -139,7 +140,8 @@ impl Running {
                 result.await.map_err(|_| stopping())?
             })
         });
-        let admin = Admin { ready, reload: Some(reload) };
+        let more = Arc::new(FilterAdmin { present: Arc::clone(&self.present) });
+        let admin = Admin { ready, reload: Some(reload), more: Some(more) };
         let options = Options { workers: 1, log: None, ..self.options.clone() };
         let server = sampan_service::serve(vec![listener], Arc::new(admin), options);
         server.map_err(|error| Fail::new(format!("cannot serve: {error}")))

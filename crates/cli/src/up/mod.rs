@@ -3,6 +3,7 @@
 mod announce;
 mod assets;
 mod control;
+mod filter_admin;
 mod front;
 mod listeners;
 mod site;

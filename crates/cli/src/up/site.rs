@@ -30,8 +30,18 @@ pub struct Loaded {
     local: Arc<Local>,
     components: HashMap<String, Piece>,
     filters: HashMap<String, FilterPiece>,
-    /// Whom filters may call; the same for all versions of the app.
-    destinations: Arc<Destinations>,
+    /// What filters share; whom they may call is the same for all versions of the app.
+    pub surroundings: Surroundings,
+}
+
+impl Loaded {
+    pub fn filters(&self) -> impl Iterator<Item = &Filter> {
+        self.filters.values().map(|piece| &piece.filter)
+    }
+
+    pub fn filter(&self, name: &str) -> Option<Filter> {
+        self.filters.get(name).map(|piece| piece.filter.clone())
+    }
 }
 
 /// One filter, ready to serve.
@@ -63,7 +73,7 @@ impl Site {
         for (index, loaded) in self.apps.iter().enumerate() {
             for (name, piece) in &loaded.components {
                 loaded.local.set_component(name, &piece.handler);
-                loaded.destinations.set(name, &piece.handler);
+                loaded.surroundings.destinations.set(name, &piece.handler);
             }
             if let Some((_, router)) = self.routers.iter().find(|(place, _)| place.apps.contains(&index)) {
                 loaded.local.set_own(router);
@@ -157,16 +167,17 @@ fn load(
     }
 
     // 3. Filters, likewise.
-    let destinations = before.map_or_else(Arc::default, |before| Arc::clone(&before.destinations));
+    let destinations = before
+        .map_or_else(Arc::<Destinations>::default, |before| Arc::clone(&before.surroundings.destinations));
     let surroundings = Surroundings {
         app: app.name.as_str().into(),
         machine: Arc::clone(machine),
         backends: Arc::clone(&backends),
         memory: Budget::new(format!("filters of {}", app.name), None, Some(Arc::clone(&machine.memory))),
-        destinations: Arc::clone(&destinations),
+        destinations,
     };
     let filters = load_filters(&surroundings, &app, same_stores)?;
-    Ok(Loaded { app, backends, local, components, filters, destinations })
+    Ok(Loaded { app, backends, local, components, filters, surroundings })
 }
 
 fn load_filters(

@@ -31,6 +31,7 @@ fn operator() -> Operator {
                 }
             })
         })),
+        more: None,
     };
     let server =
         serve(vec![listener], Arc::new(admin), Options { workers: 1, ..Options::default() }).unwrap();
