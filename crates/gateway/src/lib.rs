@@ -6,9 +6,13 @@
 mod destination;
 mod files;
 mod path;
+mod policy;
 mod respond;
 mod router;
 mod routes;
+mod split;
+mod template;
 
 pub use destination::Handlers;
+pub use policy::{Buckets, Counters};
 pub use router::{AppRoutes, RouteError, Router};

@@ -2,7 +2,9 @@
 
 mod log;
 mod metrics;
+mod upstream;
 
 pub use log::{AccessLog, LogFields, LogTarget, Record};
 pub use metrics::{ComponentMetrics, FilterMetrics, Metrics, RouteMetrics, metrics};
 pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+pub use upstream::{ServerMetrics, UpstreamMetrics};

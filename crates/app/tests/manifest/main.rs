@@ -3,6 +3,7 @@
 mod bad_input;
 mod docs;
 mod find;
+mod policy;
 mod sampan;
 mod spin;
 mod spin_apps;

@@ -93,8 +93,8 @@ fn words(to: &Target, app: &App) -> String {
     match to {
         Target::Component(name) => name.clone(),
         Target::Upstream(name) => format!("upstream {name}"),
-        Target::Split(targets) => {
-            let parts = targets.iter().map(|(to, weight)| format!("{} ({weight})", words(to, app)));
+        Target::Split(split) => {
+            let parts = split.targets.iter().map(|(to, weight)| format!("{} ({weight})", words(to, app)));
             parts.collect::<Vec<_>>().join(", ")
         }
         Target::Static(folder) => {
