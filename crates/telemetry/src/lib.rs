@@ -2,6 +2,7 @@
 
 mod log;
 mod metrics;
+pub mod own;
 mod upstream;
 
 pub use log::{AccessLog, LogFields, LogTarget, Record};
