@@ -236,12 +236,7 @@ impl Default for Outlier {
 
 impl Default for Retry {
     fn default() -> Self {
-        Retry {
-            attempts: 2,
-            on: vec![RetryOn::Connect, RetryOn::Reset],
-            budget_percent: 20,
-            timeout: None,
-        }
+        Retry { attempts: 2, on: vec![RetryOn::Connect, RetryOn::Reset], budget_percent: 20, timeout: None }
     }
 }
 
@@ -259,12 +254,7 @@ impl Default for UpstreamTimeouts {
 
 impl Default for UpstreamLimits {
     fn default() -> Self {
-        UpstreamLimits {
-            connections: 1024,
-            requests: 1024,
-            queue: 1024,
-            queue_time: Duration::from_secs(5),
-        }
+        UpstreamLimits { connections: 1024, requests: 1024, queue: 1024, queue_time: Duration::from_secs(5) }
     }
 }
 

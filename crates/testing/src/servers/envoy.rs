@@ -34,6 +34,16 @@ impl Envoy {
     /// call the other clusters by name. `None` (after saying so) where the package is not to be had.
     #[track_caller]
     pub fn start(chains: &[Vec<EnvoyFilter>], clusters: &[(&str, SocketAddr)]) -> Option<Envoy> {
+        Envoy::start_with(1, chains, clusters)
+    }
+
+    /// The same with so many workers.
+    #[track_caller]
+    pub fn start_with(
+        workers: usize,
+        chains: &[Vec<EnvoyFilter>],
+        clusters: &[(&str, SocketAddr)],
+    ) -> Option<Envoy> {
         let program = envoy()?;
         let folder = temp_dir();
         let config = folder.path().join("envoy.json");
@@ -42,7 +52,7 @@ impl Envoy {
         let mut command = Command::new(program);
         command.arg("-c").arg(&config).arg("--admin-address-path").arg(&admin);
         // Shared memory that several on a machine would otherwise fight for.
-        command.args(["--use-dynamic-base-id", "--concurrency", "1"]);
+        command.args(["--use-dynamic-base-id", "--concurrency", &workers.to_string()]);
         command.args(["--log-level", "warning", "--component-log-level", "wasm:info,config:info"]);
         let mut process = Running::start(&mut command);
         process.wait_for_error("starting workers");

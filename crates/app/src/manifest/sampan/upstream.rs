@@ -128,12 +128,7 @@ fn servers(value: &Value<'_>, secure: bool, variables: &Variables, f: &mut Findi
     items.iter().take(SERVERS_MAX).filter_map(|item| server(item, secure, variables, f)).collect()
 }
 
-fn server(
-    item: &Value<'_>,
-    secure: bool,
-    variables: &Variables,
-    f: &mut Findings,
-) -> Option<UpstreamServer> {
+fn server(item: &Value<'_>, secure: bool, variables: &Variables, f: &mut Findings) -> Option<UpstreamServer> {
     let (text, weight) = if let Some(text) = item.as_str() {
         (Text { text, span: item.span }, 1)
     } else if let Some(mut table) = item.as_table() {
@@ -173,7 +168,9 @@ fn address(text: &str, secure: bool) -> Result<(String, u16, bool), &'static str
         _ => (rest, None),
     };
     let port = match port {
-        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or("a port is a number from 1 to 65535")?,
+        Some(port) => {
+            port.parse().ok().filter(|port| *port != 0).ok_or("a port is a number from 1 to 65535")?
+        }
         None => default.ok_or("write HOST:PORT, or a URL such as \"http://HOST\"")?,
     };
     let host = match host.strip_prefix('[').map(|inner| inner.strip_suffix(']')) {
@@ -253,7 +250,9 @@ fn host(table: &mut Table<'_>, f: &mut Findings) -> HostHeader {
     match text.text {
         "client" => HostHeader::Client,
         "server" => HostHeader::Server,
-        name => fixed_host(Text { text: name, span: text.span }, f).map(HostHeader::Fixed).unwrap_or_default(),
+        name => {
+            fixed_host(Text { text: name, span: text.span }, f).map(HostHeader::Fixed).unwrap_or_default()
+        }
     }
 }
 

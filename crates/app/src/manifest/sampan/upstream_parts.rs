@@ -14,7 +14,8 @@ const ATTEMPTS_MAX: u32 = 10;
 const ON_HELP: &str = "write some of \"connect\", \"reset\", \"timeout\" and statuses such as \"503\"";
 
 pub(super) fn tls(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) -> UpstreamTls {
-    let mut path = |key, f: &mut Findings| table.string(key, f).map(|text| (source.root.join(text.text), text));
+    let mut path =
+        |key, f: &mut Findings| table.string(key, f).map(|text| (source.root.join(text.text), text));
     let (ca, cert, key) = (path("ca", f), path("cert", f), path("key", f));
     let insecure = table.get("insecure");
     let tls = UpstreamTls {
@@ -59,7 +60,8 @@ pub(super) fn health(value: &Value<'_>, f: &mut Findings) -> Option<HealthCheck>
 }
 
 fn health_path(text: Text<'_>, f: &mut Findings) -> Option<String> {
-    let good = text.text.starts_with('/') && is_header_value(text.text) && !text.text.contains([' ', '#', '\t']);
+    let good =
+        text.text.starts_with('/') && is_header_value(text.text) && !text.text.contains([' ', '#', '\t']);
     if !good {
         f.error_help(text.span, format!("{} is not a path", quoted(text.text)), "write \"/healthz\"");
     }
