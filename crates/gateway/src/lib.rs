@@ -12,7 +12,9 @@ mod router;
 mod routes;
 mod split;
 mod template;
+mod upstream;
 
 pub use destination::Handlers;
 pub use policy::{Buckets, Counters};
 pub use router::{AppRoutes, RouteError, Router};
+pub use upstream::{Lookup, TcpLink, Upstream, UpstreamError};

@@ -4,6 +4,7 @@
 use super::announce::Loading;
 use super::assets::{self, Staged};
 use super::listeners::Place;
+use super::upstreams::{self, UpstreamPiece};
 use crate::fail::Fail;
 use crate::file_id::FileId;
 use sampan_app::{App, Component, Listen};
@@ -30,6 +31,7 @@ pub struct Loaded {
     local: Arc<Local>,
     components: HashMap<String, Piece>,
     filters: HashMap<String, FilterPiece>,
+    upstreams: HashMap<String, UpstreamPiece>,
     /// What filters share; whom they may call is the same for all versions of the app.
     pub surroundings: Surroundings,
 }
@@ -74,6 +76,10 @@ impl Site {
             for (name, piece) in &loaded.components {
                 loaded.local.set_component(name, &piece.handler);
                 loaded.surroundings.destinations.set(name, &piece.handler);
+            }
+            for (name, piece) in &loaded.upstreams {
+                let handler: Arc<dyn Handler> = piece.upstream.clone();
+                loaded.surroundings.destinations.set(name, &handler);
             }
             if let Some((_, router)) = self.routers.iter().find(|(place, _)| place.apps.contains(&index)) {
                 loaded.local.set_own(router);
@@ -177,7 +183,10 @@ fn load(
         destinations,
     };
     let filters = load_filters(&surroundings, &app, same_stores)?;
-    Ok(Loaded { app, backends, local, components, filters, surroundings })
+
+    // 4. Upstreams, likewise; they need no stores.
+    let upstreams = upstreams::load(machine, &app, before.map(|before| &before.upstreams))?;
+    Ok(Loaded { app, backends, local, components, filters, upstreams, surroundings })
 }
 
 fn load_filters(
@@ -249,7 +258,10 @@ fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
             let filters = filters.map(|(name, piece)| {
                 (name.clone(), Arc::new(piece.filter.clone()) as Arc<dyn sampan_service::Filter>)
             });
-            Handlers { components, filters: filters.collect(), ..Handlers::default() }
+            let upstreams = loaded.upstreams.iter();
+            let upstreams = upstreams
+                .map(|(name, piece)| (name.clone(), Arc::clone(&piece.upstream) as Arc<dyn Handler>));
+            Handlers { components, filters: filters.collect(), upstreams: upstreams.collect() }
         })
         .collect();
     let routes: Vec<AppRoutes<'_>> = here
