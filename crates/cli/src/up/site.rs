@@ -261,7 +261,13 @@ fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
             let upstreams = loaded.upstreams.iter();
             let upstreams = upstreams
                 .map(|(name, piece)| (name.clone(), Arc::clone(&piece.upstream) as Arc<dyn Handler>));
-            Handlers { components, filters: filters.collect(), upstreams: upstreams.collect() }
+            Handlers {
+                components,
+                filters: filters.collect(),
+                upstreams: upstreams.collect(),
+                counters: HashMap::new(),
+                buckets: Arc::default(),
+            }
         })
         .collect();
     let routes: Vec<AppRoutes<'_>> = here

@@ -9,9 +9,9 @@ use super::stream::{Handle, Woken};
 use super::values::{DataAction, Side};
 use super::vm::Step;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::future::{Either, select};
 use futures::stream::{BoxStream, unfold};
+use futures::StreamExt;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, SizeHint};
@@ -124,10 +124,13 @@ impl Passing {
                 return self.woken(woken.map_err(|_| Broken::Late)?).await;
             }
             Some(since) => {
-                let woken = pin!(self.handle.woken(self.side, since));
-                let first = match select(woken, self.inner.frame()).await {
-                    Either::Left((woken, _)) => Either::Left(woken),
-                    Either::Right((frame, _)) => Either::Right(frame),
+                // In a block of its own, so that what waited is dropped before it is said what came.
+                let first = {
+                    let woken = pin!(self.handle.woken(self.side, since));
+                    match select(woken, self.inner.frame()).await {
+                        Either::Left((woken, _)) => Either::Left(woken),
+                        Either::Right((frame, _)) => Either::Right(frame),
+                    }
                 };
                 match first {
                     Either::Left(woken) => return self.woken(woken).await,

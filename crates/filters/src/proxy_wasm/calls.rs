@@ -1,15 +1,15 @@
 //! `proxy_http_call`: requests of filters to upstreams and components of the app.
 
-use super::head::Fields;
 use super::head::ResponseHead;
 use super::map;
 use super::slot::Slot;
 use super::state::{After, State};
 use super::values::{BAD_ARGUMENT, INTERNAL, Status};
 use super::vm::Step;
-use bytes::Bytes;
+use super::head::Fields;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Response, Uri};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use sampan_service::{Body, Depth, Handler, full};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -130,8 +130,14 @@ async fn run(slot: Weak<Slot>, pending: Pending) {
 }
 
 async fn collect(response: Response<Body>) -> Option<Reply> {
-    let (parts, body) = response.into_parts();
-    let collected = Limited::new(body, ANSWER_MAX).collect().await.ok()?;
-    let trailers = collected.trailers().cloned().unwrap_or_default();
-    Some(Reply { headers: ResponseHead { parts }, body: collected.to_bytes(), trailers })
+    let (parts, mut body) = response.into_parts();
+    let (mut bytes, mut trailers) = (BytesMut::new(), HeaderMap::new());
+    while let Some(frame) = body.frame().await {
+        match frame.ok()?.into_data() {
+            Ok(piece) if bytes.len() + piece.len() > ANSWER_MAX => return None,
+            Ok(piece) => bytes.extend_from_slice(&piece),
+            Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+        }
+    }
+    Some(Reply { headers: ResponseHead { parts }, body: bytes.freeze(), trailers })
 }

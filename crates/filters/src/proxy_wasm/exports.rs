@@ -77,14 +77,8 @@ impl Callbacks {
 
     /// Whether the filter is asked anything after a request's headers have gone on.
     pub fn look_back(self) -> bool {
-        let Callbacks {
-            request_body,
-            request_trailers,
-            response_headers,
-            response_body,
-            response_trailers,
-            end,
-        } = self;
+        let Callbacks { request_body, request_trailers, response_headers, response_body, response_trailers, end } =
+            self;
         request_body || request_trailers || response_headers || response_body || response_trailers || end
     }
 

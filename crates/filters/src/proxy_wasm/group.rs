@@ -66,10 +66,9 @@ impl Group {
         let apart = inner.is_suspect();
         let found = match inner.slots.first() {
             Some(first) if !apart && matches!(first.look(), Look::Here | Look::Making) => Some(first),
-            _ => inner
-                .slots
-                .iter()
-                .find(|slot| slot.look() == Look::Here && !(apart && slot.streams.load(Relaxed) > 0)),
+            _ => inner.slots.iter().find(|slot| {
+                slot.look() == Look::Here && !(apart && slot.streams.load(Relaxed) > 0)
+            }),
         };
         if let Some(found) = found {
             return Chosen::Old(Lease::of(found));

@@ -148,17 +148,26 @@ impl Slot {
     }
 
     /// Calls the guest. `step` makes the state ready for it, `read` takes out of the state what came of it.
-    pub async fn call<R>(
+    pub fn call<R, S, F>(
         self: &Arc<Self>,
-        step: impl FnOnce(&mut State) -> Step,
-        read: impl FnOnce(&mut State, u32) -> R,
-    ) -> Result<R, Lost> {
-        let mut vm = self.take().await?;
-        let step = step(vm.state());
-        let (mut vm, action) = Running { slot: Arc::clone(self), call: Some(self.bounded(vm, step)) }.await?;
-        let read = read(vm.state(), action);
-        self.put(vm);
-        Ok(read)
+        step: S,
+        read: F,
+    ) -> impl Future<Output = Result<R, Lost>> + Send + use<R, S, F>
+    where
+        R: Send,
+        S: FnOnce(&mut State) -> Step + Send,
+        F: FnOnce(&mut State, u32) -> R + Send,
+    {
+        let slot = Arc::clone(self);
+        async move {
+            let mut vm = slot.take().await?;
+            let step = step(vm.state());
+            let call = Some(slot.bounded(vm, step));
+            let (mut vm, action) = Running { slot: Arc::clone(&slot), call }.await?;
+            let read = read(vm.state(), action);
+            slot.put(vm);
+            Ok(read)
+        }
     }
 
     /// Looks into the state, if the VM is here; otherwise whoever asks is woken when it is.
@@ -197,9 +206,9 @@ impl Slot {
 
     /// For a call that is no exchange's: whether it ended the VM is counted here.
     pub async fn call_in_background(
-        self: &Arc<Self>,
-        step: impl FnOnce(&mut State) -> Step,
-        read: impl FnOnce(&mut State, u32),
+        self: Arc<Self>,
+        step: impl FnOnce(&mut State) -> Step + Send,
+        read: impl FnOnce(&mut State, u32) + Send,
     ) -> Result<(), Lost> {
         let called = self.call(step, read).await;
         if called == Err(Lost::Ended) {

@@ -61,10 +61,10 @@ impl Handle {
     }
 
     /// Calls the guest. What `read` gets is `None` where the context is gone.
-    pub async fn call<R>(
+    pub async fn call<R: Send>(
         &self,
-        step: impl FnOnce(&mut State, u32) -> Step,
-        read: impl FnOnce(Option<&mut Stream>, u32) -> R,
+        step: impl FnOnce(&mut State, u32) -> Step + Send,
+        read: impl FnOnce(Option<&mut Stream>, u32) -> R + Send,
     ) -> Result<R, Lost> {
         let read = |state: &mut State, action| {
             let stream = state.streams.get_mut(&self.id());

@@ -35,58 +35,20 @@ pub struct Refused(&'static str);
 /// One entry into the guest, for which the state was made ready: what belongs together is one call.
 pub enum Step {
     /// The context of a stream, and the request's headers.
-    Begin {
-        stream: u32,
-        facts: Arc<Facts>,
-        count: u32,
-        end: bool,
-    },
+    Begin { stream: u32, facts: Arc<Facts>, count: u32, end: bool },
     /// `last`: nothing follows, so that the stream can end with it.
-    ResponseHeaders {
-        stream: u32,
-        count: u32,
-        end: bool,
-        last: bool,
-    },
-    Body {
-        side: Side,
-        stream: u32,
-        len: u32,
-        end: bool,
-        last: bool,
-    },
-    Trailers {
-        side: Side,
-        stream: u32,
-        count: u32,
-        last: bool,
-    },
+    ResponseHeaders { stream: u32, count: u32, end: bool, last: bool },
+    Body { side: Side, stream: u32, len: u32, end: bool, last: bool },
+    Trailers { side: Side, stream: u32, count: u32, last: bool },
     /// A stream ends, whatever has become of it.
-    End {
-        stream: u32,
-    },
+    End { stream: u32 },
     /// `proxy_done` was called, or its time is over.
-    Delete {
-        context: u32,
-    },
-    Tick {
-        root: u32,
-    },
-    QueueReady {
-        root: u32,
-        queue: u32,
-    },
-    CallResponse {
-        root: u32,
-        call: u32,
-        headers: u32,
-        body: u32,
-        trailers: u32,
-    },
+    Delete { context: u32 },
+    Tick { root: u32 },
+    QueueReady { root: u32, queue: u32 },
+    CallResponse { root: u32, call: u32, headers: u32, body: u32, trailers: u32 },
     /// A plug-in goes; `None`: all, because the VM is not needed.
-    EndRoot {
-        facts: Option<Arc<Facts>>,
-    },
+    EndRoot { facts: Option<Arc<Facts>> },
 }
 
 /// The action of a callback that a guest does not have.
