@@ -1,5 +1,6 @@
 //! `sampan up` as a user meets it: manifests in a folder, a process, requests over the network.
 
+mod add_header;
 mod apps;
 mod bad_input;
 mod demo;
