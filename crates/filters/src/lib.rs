@@ -14,6 +14,7 @@ mod load;
 mod middleware;
 mod plugin;
 mod proxy_wasm;
+mod tcp;
 mod version;
 
 pub use code::{Code, Destinations};
