@@ -2,7 +2,12 @@
 
 mod bad;
 mod bodies;
+mod edges;
+mod foreign;
+mod greeter;
+mod grpc;
 mod harness;
 mod headers;
 mod pauses;
 mod shared;
+mod tcp;
