@@ -8,6 +8,7 @@ mod load;
 mod reload;
 mod routes;
 mod spin;
+mod tcp_filters;
 mod watch;
 mod wordpress;
 

@@ -119,9 +119,9 @@ where
         "Long" => answer(vec![data(Bytes::from_static(b"\0\xff\0\0\0")), ok()]),
         "Busy" => Response::builder().status(503).body(sampan_service::empty()).unwrap(),
         "Slow" => std::future::pending().await,
-        // Every message comes back, and their number in the trailers.
+            // Every message comes back.
         "Chat" => {
-            let end = async { Ok(Frame::trailers(HeaderMap::from_iter(trailers("0", "")))) };
+            let end = async { Ok(Frame::trailers(trailers("0", ""))) };
             let frames = body.into_data_stream().map(|piece| Ok(Frame::data(piece.unwrap())));
             let frames = frames.chain(stream::once(end));
             let body = StreamBody::new(Box::pin(frames) as futures::stream::BoxStream<'static, _>);
