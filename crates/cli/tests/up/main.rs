@@ -13,6 +13,7 @@ mod reload;
 mod routes;
 mod spin;
 mod tcp;
+mod tcp_filters;
 mod watch;
 mod wordpress;
 

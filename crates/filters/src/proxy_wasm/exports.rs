@@ -17,6 +17,11 @@ pub struct Exports {
     pub on_configure: Option<Answer2>,
     pub on_tick: Option<Params1>,
     pub on_queue_ready: Option<Params2>,
+    pub on_new_connection: Option<TypedFunc<u32, u32>>,
+    pub on_downstream_data: Option<Answer3>,
+    pub on_upstream_data: Option<Answer3>,
+    pub on_downstream_connection_close: Option<Params2>,
+    pub on_upstream_connection_close: Option<Params2>,
     pub on_request_headers: Option<Headers>,
     pub on_request_body: Option<Answer3>,
     pub on_request_trailers: Option<Answer2>,
@@ -61,6 +66,9 @@ pub struct Callbacks {
     pub response_trailers: bool,
     /// At the end of a stream.
     pub end: bool,
+    /// Of TCP.
+    pub downstream_data: bool,
+    pub upstream_data: bool,
 }
 
 impl Callbacks {
@@ -76,6 +84,8 @@ impl Callbacks {
             response_body: has("proxy_on_response_body"),
             response_trailers: has("proxy_on_response_trailers"),
             end: has("proxy_on_done") || has("proxy_on_log") || has("proxy_on_delete"),
+            downstream_data: has("proxy_on_downstream_data"),
+            upstream_data: has("proxy_on_upstream_data"),
         }
     }
 
@@ -88,6 +98,7 @@ impl Callbacks {
             response_body,
             response_trailers,
             end,
+            ..
         } = self;
         request_body || request_trailers || response_headers || response_body || response_trailers || end
     }
@@ -110,6 +121,11 @@ impl Exports {
             on_configure: typed(s, i, "proxy_on_configure")?,
             on_tick: typed(s, i, "proxy_on_tick")?,
             on_queue_ready: typed(s, i, "proxy_on_queue_ready")?,
+            on_new_connection: typed(s, i, "proxy_on_new_connection")?,
+            on_downstream_data: typed(s, i, "proxy_on_downstream_data")?,
+            on_upstream_data: typed(s, i, "proxy_on_upstream_data")?,
+            on_downstream_connection_close: typed(s, i, "proxy_on_downstream_connection_close")?,
+            on_upstream_connection_close: typed(s, i, "proxy_on_upstream_connection_close")?,
             on_request_headers: headers(s, i, "proxy_on_request_headers")?,
             on_request_body: typed(s, i, "proxy_on_request_body")?,
             on_request_trailers: typed(s, i, "proxy_on_request_trailers")?,

@@ -24,10 +24,12 @@ mod slot;
 mod space;
 mod state;
 mod stream;
+mod tcp;
 mod tick;
 mod values;
 mod vm;
 mod vm_calls;
+mod vm_tcp;
 mod vms;
 
 pub use plugin::ProxyWasm;

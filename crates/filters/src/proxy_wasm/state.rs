@@ -79,6 +79,8 @@ pub struct Stream {
     pub closed: bool,
     /// Whoever waits for one of the above.
     pub wakers: Vec<Waker>,
+    /// It is a connection: its bodies are what comes from the client and from the server.
+    pub tcp: bool,
     pub properties: Option<Properties>,
     pub about: About,
     /// `on_done` asked for time.
@@ -249,8 +251,10 @@ impl State {
     pub fn body(&mut self, buffer: Buffer) -> Option<&mut Chunks> {
         let stream = self.stream()?;
         match buffer {
-            Buffer::RequestBody => stream.request_body.as_mut(),
-            Buffer::ResponseBody => stream.response_body.as_mut(),
+            Buffer::RequestBody if !stream.tcp => stream.request_body.as_mut(),
+            Buffer::ResponseBody if !stream.tcp => stream.response_body.as_mut(),
+            Buffer::Downstream if stream.tcp => stream.request_body.as_mut(),
+            Buffer::Upstream if stream.tcp => stream.response_body.as_mut(),
             _ => None,
         }
     }
@@ -259,10 +263,21 @@ impl State {
 impl Stream {
     pub fn new(root: u32, facts: &Arc<Facts>, request: RequestHead, about: About) -> Self {
         Stream {
-            root,
-            facts: Arc::clone(facts),
             properties: request.parts.extensions.get::<Properties>().cloned(),
             request: Some(request),
+            tcp: false,
+            ..Stream::of_tcp(root, facts, about)
+        }
+    }
+
+    /// Of a connection, which has no heads.
+    pub fn of_tcp(root: u32, facts: &Arc<Facts>, about: About) -> Self {
+        Stream {
+            root,
+            facts: Arc::clone(facts),
+            tcp: true,
+            properties: None,
+            request: None,
             request_trailers: None,
             response: None,
             response_trailers: None,

@@ -63,6 +63,23 @@ pub enum Step {
         count: u32,
         last: bool,
     },
+    /// The context of a TCP connection, and that it is there.
+    Connect {
+        stream: u32,
+        facts: Arc<Facts>,
+    },
+    Data {
+        side: Side,
+        stream: u32,
+        len: u32,
+        end: bool,
+    },
+    /// One side of a TCP connection is closed; `peer` is who did it.
+    Closed {
+        side: Side,
+        stream: u32,
+        peer: u32,
+    },
     /// A stream ends, whatever has become of it.
     End {
         stream: u32,
@@ -95,7 +112,7 @@ pub enum Step {
 /// Beyond so many, a stream that asks for time at its end gets none: clients make streams.
 const STREAMS_MAX: usize = 16_384;
 /// The action of a callback that a guest does not have.
-const CONTINUE: u32 = 0;
+pub const CONTINUE: u32 = 0;
 
 impl Vm {
     /// Instantiates, begins, and configures for the given plug-ins.
@@ -201,6 +218,9 @@ impl Vm {
                 let action = self.trailers(side, stream, count).await?;
                 self.perhaps_end(stream, last, action).await
             }
+            Step::Connect { stream, facts } => self.connect(stream, &facts).await,
+            Step::Data { side, stream, len, end } => self.data(side, stream, len, end).await,
+            Step::Closed { side, stream, peer } => self.closed(side, stream, peer).await.map(|()| CONTINUE),
             Step::End { stream } => self.end(stream).await.map(|()| CONTINUE),
             Step::Delete { context } => self.delete(context).await.map(|()| CONTINUE),
             Step::Tick { root } => self.tick(root).await.map(|()| CONTINUE),
@@ -226,12 +246,16 @@ impl Vm {
     }
 
     async fn begin_stream(&mut self, stream: u32, facts: &Arc<Facts>, count: u32, end: bool) -> Result<u32> {
+        self.context(stream, facts).await?;
+        self.headers(Side::Request, stream, count, end).await
+    }
+
+    pub(super) async fn context(&mut self, stream: u32, facts: &Arc<Facts>) -> Result<()> {
         let root = self.root(facts).await?;
         if let Some(stream) = self.state().streams.get_mut(&stream) {
             stream.root = root;
         }
-        self.create(stream, root).await?;
-        self.headers(Side::Request, stream, count, end).await
+        self.create(stream, root).await
     }
 
     async fn create(&mut self, context: u32, parent: u32) -> Result<()> {

@@ -253,10 +253,8 @@ fn the_oldest_version_has_its_own_signatures() {
 #[test]
 fn a_filter_that_takes_all_memory_gets_no_more_than_its_own() {
     run(async {
-        let module = wat(
-            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
-                (loop (drop (memory.grow (i32.const 16))) br 0) i32.const 0)"#,
-        );
+        let module = wat(r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                (loop (drop (memory.grow (i32.const 16))) br 0) i32.const 0)"#);
         let filtered = filtered_wat(Spec { name: "greedy".into(), ..Spec::default() }, &module).await;
         assert_eq!(filtered.get("/").await.status, 503);
         assert_eq!(filtered.failures("memory"), 1);
@@ -269,32 +267,76 @@ fn statuses_are_those_that_sdks_know() {
         // What a function returns in `on_request_headers` becomes the request's path.
         for (import, call, expected) in [
             // There are no response headers yet: to read them is not found, to write them a mistake.
-            ("proxy_get_header_map_value (param i32 i32 i32 i32 i32)", "i32.const 2 i32.const 0 i32.const 1 i32.const 16 i32.const 20", "1"),
+            (
+                "proxy_get_header_map_value (param i32 i32 i32 i32 i32)",
+                "i32.const 2 i32.const 0 i32.const 1 i32.const 16 i32.const 20",
+                "1",
+            ),
             ("proxy_get_header_map_pairs (param i32 i32 i32)", "i32.const 2 i32.const 16 i32.const 20", "0"),
             ("proxy_get_header_map_pairs (param i32 i32 i32)", "i32.const 99 i32.const 16 i32.const 20", "2"),
-            ("proxy_replace_header_map_value (param i32 i32 i32 i32 i32)", "i32.const 2 i32.const 0 i32.const 1 i32.const 0 i32.const 1", "2"),
+            (
+                "proxy_replace_header_map_value (param i32 i32 i32 i32 i32)",
+                "i32.const 2 i32.const 0 i32.const 1 i32.const 0 i32.const 1",
+                "2",
+            ),
             ("proxy_remove_header_map_value (param i32 i32 i32)", "i32.const 0 i32.const 0 i32.const 1", "0"),
             ("proxy_get_header_map_size (param i32 i32)", "i32.const 9 i32.const 16", "2"),
             ("proxy_set_header_map_pairs (param i32 i32 i32)", "i32.const 0 i32.const 0 i32.const 3", "2"),
             ("proxy_log (param i32 i32 i32)", "i32.const 6 i32.const 0 i32.const 1", "2"),
             ("proxy_get_log_level (param i32)", "i32.const 16", "0"),
-            ("proxy_get_buffer_bytes (param i32 i32 i32 i32 i32)", "i32.const 0 i32.const 0 i32.const 9 i32.const 16 i32.const 20", "1"),
-            ("proxy_get_buffer_bytes (param i32 i32 i32 i32 i32)", "i32.const 9 i32.const 0 i32.const 9 i32.const 16 i32.const 20", "2"),
-            ("proxy_set_buffer_bytes (param i32 i32 i32 i32 i32)", "i32.const 0 i32.const 0 i32.const 9 i32.const 0 i32.const 1", "1"),
+            (
+                "proxy_get_buffer_bytes (param i32 i32 i32 i32 i32)",
+                "i32.const 0 i32.const 0 i32.const 9 i32.const 16 i32.const 20",
+                "1",
+            ),
+            (
+                "proxy_get_buffer_bytes (param i32 i32 i32 i32 i32)",
+                "i32.const 9 i32.const 0 i32.const 9 i32.const 16 i32.const 20",
+                "2",
+            ),
+            (
+                "proxy_set_buffer_bytes (param i32 i32 i32 i32 i32)",
+                "i32.const 0 i32.const 0 i32.const 9 i32.const 0 i32.const 1",
+                "1",
+            ),
             ("proxy_get_buffer_status (param i32 i32 i32)", "i32.const 7 i32.const 16 i32.const 20", "0"),
             ("proxy_continue_stream (param i32)", "i32.const 4", "2"),
             ("proxy_close_stream (param i32)", "i32.const 4", "2"),
             ("proxy_set_effective_context (param i32)", "i32.const 77", "2"),
             ("proxy_done", "", "1"),
-            ("proxy_get_shared_data (param i32 i32 i32 i32 i32)", "i32.const 0 i32.const 1 i32.const 16 i32.const 20 i32.const 24", "1"),
+            (
+                "proxy_get_shared_data (param i32 i32 i32 i32 i32)",
+                "i32.const 0 i32.const 1 i32.const 16 i32.const 20 i32.const 24",
+                "1",
+            ),
             ("proxy_dequeue_shared_queue (param i32 i32 i32)", "i32.const -1 i32.const 16 i32.const 20", "1"),
             ("proxy_enqueue_shared_queue (param i32 i32 i32)", "i32.const -1 i32.const 0 i32.const 1", "1"),
-            ("proxy_resolve_shared_queue (param i32 i32 i32 i32 i32)", "i32.const 0 i32.const 0 i32.const 0 i32.const 1 i32.const 16", "1"),
-            ("proxy_define_metric (param i32 i32 i32 i32)", "i32.const 3 i32.const 0 i32.const 1 i32.const 16", "2"),
+            (
+                "proxy_resolve_shared_queue (param i32 i32 i32 i32 i32)",
+                "i32.const 0 i32.const 0 i32.const 0 i32.const 1 i32.const 16",
+                "1",
+            ),
+            (
+                "proxy_define_metric (param i32 i32 i32 i32)",
+                "i32.const 3 i32.const 0 i32.const 1 i32.const 16",
+                "2",
+            ),
             ("proxy_get_metric (param i32 i32)", "i32.const -1 i32.const 16", "1"),
-            ("proxy_get_property (param i32 i32 i32 i32)", "i32.const 0 i32.const 1 i32.const 16 i32.const 20", "1"),
-            ("proxy_send_local_response (param i32 i32 i32 i32 i32 i32 i32 i32)", "i32.const 99 i32.const 0 i32.const 0 i32.const 0 i32.const 0 i32.const 0 i32.const 0 i32.const -1", "2"),
-            ("proxy_call_foreign_function (param i32 i32 i32 i32 i32 i32)", "i32.const 0 i32.const 1 i32.const 0 i32.const 0 i32.const 0 i32.const 0", "1"),
+            (
+                "proxy_get_property (param i32 i32 i32 i32)",
+                "i32.const 0 i32.const 1 i32.const 16 i32.const 20",
+                "1",
+            ),
+            (
+                "proxy_send_local_response (param i32 i32 i32 i32 i32 i32 i32 i32)",
+                "i32.const 99 i32.const 0 i32.const 0 i32.const 0 i32.const 0 i32.const 0 i32.const 0 i32.const -1",
+                "2",
+            ),
+            (
+                "proxy_call_foreign_function (param i32 i32 i32 i32 i32 i32)",
+                "i32.const 0 i32.const 1 i32.const 0 i32.const 0 i32.const 0 i32.const 0",
+                "1",
+            ),
         ] {
             let (name, params) = import.split_once(' ').unwrap_or((import, ""));
             let module = wat(&format!(

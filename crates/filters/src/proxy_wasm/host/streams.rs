@@ -64,14 +64,14 @@ pub fn function(to: &mut Definer<'_>, name: &str, silent: bool) -> Option<Func> 
 /// It takes effect when the callback has returned.
 fn resume(mut guest: Guest<'_>, stream: u32) -> Status {
     let state = state(&mut guest);
-    let side = match stream {
-        0 => Side::Request,
-        1 => Side::Response,
-        // Those of TCP, where there are none.
-        2 | 3 => return OK,
+    let (side, tcp) = match stream {
+        0 => (Side::Request, false),
+        1 => (Side::Response, false),
+        2 => (Side::Request, true),
+        3 => (Side::Response, true),
         _ => return BAD_ARGUMENT,
     };
-    let Some(stream) = state.stream() else { return OK };
+    let Some(stream) = state.stream().filter(|stream| stream.tcp == tcp) else { return OK };
     match side {
         Side::Request => stream.request_resumed = stream.request_resumed.wrapping_add(1),
         Side::Response => stream.response_resumed = stream.response_resumed.wrapping_add(1),
