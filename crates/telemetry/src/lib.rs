@@ -2,6 +2,7 @@
 
 mod log;
 mod metrics;
+pub mod own;
 mod tcp;
 mod upstream;
 

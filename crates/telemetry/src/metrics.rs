@@ -189,6 +189,11 @@ impl Metrics {
         let mut text = String::new();
         // Writing to a string fails never.
         let _ = encode(&mut text, &self.registry);
+        const END: &str = "# EOF\n";
+        let end = text.ends_with(END);
+        text.truncate(text.len() - if end { END.len() } else { 0 });
+        crate::own::render(&mut text);
+        text.push_str(END);
         text
     }
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod docs;
+mod filter_results;
 mod find;
 mod policy;
 mod sampan;

@@ -14,7 +14,7 @@ use sampan_capabilities::http::Local;
 use sampan_filters::{Destinations, Filter, Surroundings};
 use sampan_gateway::{AppRoutes, Buckets, Counters, Handlers, Router, TcpHandlers, TcpProxy};
 use sampan_runtime::serve::{self, Budget, LoadFailure, Machine};
-use sampan_service::Handler;
+use sampan_service::{Handler, TcpFilter};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -310,7 +310,11 @@ fn tcp(apps: &[Loaded]) -> Result<Vec<(TcpPlace, Arc<TcpProxy>)>, Fail> {
     for loaded in apps {
         let upstreams = loaded.upstreams.iter();
         let upstreams = upstreams.map(|(name, piece)| (name.clone(), Arc::clone(&piece.upstream))).collect();
-        let handlers = TcpHandlers { upstreams, ..TcpHandlers::default() };
+        let filters = loaded.filters.iter();
+        let filters = filters
+            .map(|(name, piece)| (name.clone(), Arc::new(piece.filter.clone()) as Arc<dyn TcpFilter>))
+            .collect();
+        let handlers = TcpHandlers { upstreams, filters };
         for (route, place) in loaded.app.tcp.iter().zip(&mut places) {
             let proxy = TcpProxy::new(&loaded.app.name, route, &handlers).map_err(|what| {
                 Fail::new(format!("app {}, TCP route {}: {what}", loaded.app.name, route.listen.address))
