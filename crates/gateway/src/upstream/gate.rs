@@ -142,41 +142,33 @@ mod tests {
         Gate::new(&limits, true)
     }
 
-    fn block_on(work: impl Future<Output = ()>) {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work);
+    #[tokio::test]
+    async fn those_who_wait_come_in_when_others_leave_and_are_not_overtaken() {
+        let gate = gate(1, 1);
+        let first = gate.enter().await.unwrap();
+        let mut second = Box::pin(gate.enter());
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(matches!(gate.enter().await, Err(Failure::QueueFull)));
+        drop(first);
+        assert!(gate.try_enter().is_none(), "somebody waits");
+        let second = second.await.unwrap();
+        assert!(gate.try_enter().is_none(), "it is full");
+        drop(second);
+        assert!(gate.try_enter().is_some());
     }
 
-    #[test]
-    fn those_who_wait_come_in_when_others_leave_and_are_not_overtaken() {
-        block_on(async {
-            let gate = gate(1, 1);
-            let first = gate.enter().await.unwrap();
-            let mut second = Box::pin(gate.enter());
-            assert!(second.as_mut().now_or_never().is_none());
-            assert!(matches!(gate.enter().await, Err(Failure::QueueFull)));
-            drop(first);
-            assert!(gate.try_enter().is_none(), "somebody waits");
-            let second = second.await.unwrap();
-            assert!(gate.try_enter().is_none(), "it is full");
-            drop(second);
-            assert!(gate.try_enter().is_some());
-        });
-    }
-
-    #[test]
-    fn whoever_gives_up_waiting_leaves_no_trace() {
-        block_on(async {
-            let gate = gate(1, 2);
-            let first = gate.enter().await.unwrap();
-            let mut gone = Box::pin(gate.enter());
-            let mut stays = Box::pin(gate.enter());
-            assert!(gone.as_mut().now_or_never().is_none() && stays.as_mut().now_or_never().is_none());
-            drop(first);
-            // The call went to the one that is gone now.
-            drop(gone);
-            drop(stays.await.unwrap());
-            assert_eq!((gate.inside.load(SeqCst), gate.waiting.load(SeqCst)), (0, 0));
-        });
+    #[tokio::test]
+    async fn whoever_gives_up_waiting_leaves_no_trace() {
+        let gate = gate(1, 2);
+        let first = gate.enter().await.unwrap();
+        let mut gone = Box::pin(gate.enter());
+        let mut stays = Box::pin(gate.enter());
+        assert!(gone.as_mut().now_or_never().is_none() && stays.as_mut().now_or_never().is_none());
+        drop(first);
+        // The call went to the one that is gone now.
+        drop(gone);
+        drop(stays.await.unwrap());
+        assert_eq!((gate.inside.load(SeqCst), gate.waiting.load(SeqCst)), (0, 0));
     }
 
     #[test]
