@@ -215,5 +215,5 @@ pub struct TcpRoute {
 
 impl TcpRoute {
     pub const IDLE_DEFAULT: Duration = Duration::from_secs(3600);
-    pub const CONNECTIONS_DEFAULT: u32 = 4096;
+    pub const CONNECTIONS_DEFAULT: u32 = 1024;
 }

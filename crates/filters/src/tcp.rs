@@ -11,7 +11,10 @@ impl TcpFilter for Filter {
         let (filter, config) = self.of(config)?;
         match filter.current(config) {
             Plugin::ProxyWasm(_) => Ok(Arc::new(Entry { filter, config })),
-            _ => Err(format!("the filter `{}` is for HTTP; those of proxy-wasm can be for TCP too", self.name())),
+            _ => Err(format!(
+                "the filter `{}` is for HTTP; those of proxy-wasm can be for TCP too",
+                self.name()
+            )),
         }
     }
 }

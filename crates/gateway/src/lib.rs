@@ -13,8 +13,10 @@ mod routes;
 mod split;
 mod tcp;
 mod template;
+mod upstream;
 
 pub use destination::Handlers;
 pub use policy::{Buckets, Counters};
 pub use router::{AppRoutes, RouteError, Router};
-pub use tcp::{Connect, Connected, Servers, TcpHandlers, TcpProxy};
+pub use tcp::{TcpHandlers, TcpProxy};
+pub use upstream::{Lookup, TcpLink, Upstream, UpstreamError};

@@ -59,6 +59,13 @@ pub struct Matched {
     pub names: Vec<(String, String)>,
 }
 
+/// What an upstream puts into a response's extensions: the server that gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Via {
+    pub upstream: std::sync::Arc<str>,
+    pub address: SocketAddr,
+}
+
 pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }

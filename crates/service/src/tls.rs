@@ -34,6 +34,8 @@ pub enum TlsError {
     Mismatch(PathBuf, PathBuf),
     #[error("{0} cannot be used")]
     Unusable(PathBuf, #[source] rustls::Error),
+    #[error("this machine has no trusted root certificates{0}")]
+    NoRoots(String),
 }
 
 impl TlsError {
@@ -53,6 +55,7 @@ impl TlsError {
             TlsError::Mismatch(..) => {
                 "the key must be the one that the first certificate was made for".to_owned()
             }
+            TlsError::NoRoots(_) => "install ca-certificates, set SSL_CERT_FILE, or name a `ca`".to_owned(),
             TlsError::Unusable(..) => "make the certificate and key anew".to_owned(),
         }
     }
@@ -149,12 +152,8 @@ fn stamps(files: &TlsFiles) -> [Stamp; 2] {
 }
 
 fn config(files: &TlsFiles, http: bool) -> Result<ServerConfig, TlsError> {
-    let cert = read(&files.cert)?;
-    let chain: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&cert).collect();
-    let chain = chain.ok().filter(|chain| !chain.is_empty());
-    let chain = chain.ok_or_else(|| TlsError::NoCertificate(files.cert.clone()))?;
-    let key = read(&files.key)?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| TlsError::NoKey(files.key.clone()))?;
+    let chain = certificates(&files.cert)?;
+    let key = private_key(&files.key)?;
     let unusable = |error| match error {
         rustls::Error::InconsistentKeys(_) => TlsError::Mismatch(files.cert.clone(), files.key.clone()),
         error => TlsError::Unusable(files.cert.clone(), error),
@@ -170,6 +169,17 @@ fn config(files: &TlsFiles, http: bool) -> Result<ServerConfig, TlsError> {
     // A session is resumed without a store of ours; the keys of the tickets change by themselves.
     config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(unusable)?;
     Ok(config)
+}
+
+/// At least one.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&read(path)?).collect();
+    let chain = chain.ok().filter(|chain| !chain.is_empty());
+    chain.ok_or_else(|| TlsError::NoCertificate(path.to_owned()))
+}
+
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| TlsError::NoKey(path.to_owned()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

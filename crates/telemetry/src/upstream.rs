@@ -3,6 +3,8 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
 use prometheus_client::registry::Registry;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Upstream {
@@ -40,6 +42,8 @@ pub(crate) struct Upstreams {
     ejections: Family<Server, Counter>,
     failures: Family<Reason, Counter>,
     healthy: Family<Server, Gauge>,
+    /// How many hold the handles of a server: two, while one version of an app takes over from another.
+    holders: Mutex<HashMap<Server, usize>>,
 }
 
 impl Upstreams {
@@ -98,6 +102,13 @@ impl UpstreamMetrics {
     pub fn server(&self, server: &str) -> ServerMetrics {
         let Upstream { app, upstream } = self.labels.clone();
         let labels = Server { app, upstream, server: server.to_owned() };
+        *self
+            .all
+            .holders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(labels.clone())
+            .or_default() += 1;
         ServerMetrics {
             healthy: self.all.healthy.get_or_create_owned(&labels),
             ejections: self.all.ejections.get_or_create_owned(&labels),
@@ -107,7 +118,7 @@ impl UpstreamMetrics {
     }
 }
 
-/// The counters of one server, which are no longer shown when it is gone.
+/// The counters of one server. They are shown for as long as somebody has them.
 pub struct ServerMetrics {
     pub healthy: Gauge,
     pub ejections: Counter,
@@ -115,10 +126,15 @@ pub struct ServerMetrics {
     labels: Server,
 }
 
-impl ServerMetrics {
-    /// The server is there no longer.
-    pub fn forget(&self) {
-        self.all.healthy.remove(&self.labels);
-        self.all.ejections.remove(&self.labels);
+impl Drop for ServerMetrics {
+    fn drop(&mut self) {
+        let mut holders = self.all.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(count) = holders.get_mut(&self.labels) else { return };
+        *count -= 1;
+        if *count == 0 {
+            holders.remove(&self.labels);
+            self.all.healthy.remove(&self.labels);
+            self.all.ejections.remove(&self.labels);
+        }
     }
 }

@@ -8,6 +8,7 @@ mod filter_admin;
 mod front;
 mod listeners;
 mod site;
+mod upstreams;
 
 use crate::build::build_all;
 use crate::fail::Fail;

@@ -5,15 +5,14 @@ use super::announce::Loading;
 use super::assets::{self, Staged};
 use super::counters::InStore;
 use super::listeners::{self, Place, TcpPlace};
+use super::upstreams::{self, UpstreamPiece};
 use crate::fail::Fail;
 use crate::file_id::FileId;
 use sampan_app::{App, Component, Listen};
 use sampan_capabilities::Backends;
 use sampan_capabilities::http::Local;
 use sampan_filters::{Destinations, Filter, Surroundings};
-use sampan_gateway::{
-    AppRoutes, Buckets, Connect, Counters, Handlers, Router, Servers, TcpHandlers, TcpProxy,
-};
+use sampan_gateway::{AppRoutes, Buckets, Counters, Handlers, Router, TcpHandlers, TcpProxy};
 use sampan_runtime::serve::{self, Budget, LoadFailure, Machine};
 use sampan_service::{Handler, TcpFilter};
 use std::collections::HashMap;
@@ -34,6 +33,7 @@ pub struct Loaded {
     local: Arc<Local>,
     components: HashMap<String, Piece>,
     filters: HashMap<String, FilterPiece>,
+    upstreams: HashMap<String, UpstreamPiece>,
     /// Of rate limits; the same for all versions of the app.
     buckets: Arc<Buckets>,
     /// What filters share; whom they may call is the same for all versions of the app.
@@ -85,6 +85,10 @@ impl Site {
             for (name, piece) in &loaded.components {
                 loaded.local.set_component(name, &piece.handler);
                 loaded.surroundings.destinations.set(name, &piece.handler);
+            }
+            for (name, piece) in &loaded.upstreams {
+                let handler: Arc<dyn Handler> = piece.upstream.clone();
+                loaded.surroundings.destinations.set(name, &handler);
             }
             if let Some((_, router)) = self.routers.iter().find(|(place, _)| place.apps.contains(&index)) {
                 loaded.local.set_own(router);
@@ -189,8 +193,11 @@ fn load(
         destinations,
     };
     let filters = load_filters(&surroundings, &app, same_stores)?;
+
+    // 4. Upstreams, likewise; they need no stores.
+    let upstreams = upstreams::load(machine, &app, before.map(|before| &before.upstreams))?;
     let buckets = before.map_or_else(Arc::default, |before| Arc::clone(&before.buckets));
-    Ok(Loaded { app, backends, local, components, filters, surroundings, buckets })
+    Ok(Loaded { app, backends, local, components, filters, upstreams, surroundings, buckets })
 }
 
 fn load_filters(
@@ -262,12 +269,15 @@ fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
             let filters = filters.map(|(name, piece)| {
                 (name.clone(), Arc::new(piece.filter.clone()) as Arc<dyn sampan_service::Filter>)
             });
+            let upstreams = loaded.upstreams.iter();
+            let upstreams = upstreams
+                .map(|(name, piece)| (name.clone(), Arc::clone(&piece.upstream) as Arc<dyn Handler>));
             Handlers {
                 components,
                 filters: filters.collect(),
+                upstreams: upstreams.collect(),
                 counters: counters(loaded),
                 buckets: Arc::clone(&loaded.buckets),
-                ..Handlers::default()
             }
         })
         .collect();
@@ -298,10 +308,8 @@ fn tcp(apps: &[Loaded]) -> Result<Vec<(TcpPlace, Arc<TcpProxy>)>, Fail> {
     let mut places = listeners::tcp_places(apps.iter().map(|loaded| &loaded.app)).into_iter();
     let mut all = Vec::new();
     for loaded in apps {
-        let upstreams = loaded.app.upstreams.iter();
-        let upstreams = upstreams
-            .map(|(name, spec)| (name.clone(), Arc::new(Servers::new(spec)) as Arc<dyn Connect>))
-            .collect();
+        let upstreams = loaded.upstreams.iter();
+        let upstreams = upstreams.map(|(name, piece)| (name.clone(), Arc::clone(&piece.upstream))).collect();
         let filters = loaded.filters.iter();
         let filters = filters
             .map(|(name, piece)| (name.clone(), Arc::new(piece.filter.clone()) as Arc<dyn TcpFilter>))

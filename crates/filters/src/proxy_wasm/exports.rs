@@ -7,6 +7,7 @@ use wasmtime::{Instance, Memory, Result, Store, TypedFunc, WasmParams, WasmResul
 type Params1 = TypedFunc<u32, ()>;
 type Params2 = TypedFunc<(u32, u32), ()>;
 type Params3 = TypedFunc<(u32, u32, u32), ()>;
+type Params5 = TypedFunc<(u32, u32, u32, u32, u32), ()>;
 type Answer2 = TypedFunc<(u32, u32), u32>;
 type Answer3 = TypedFunc<(u32, u32, u32), u32>;
 
@@ -27,7 +28,7 @@ pub struct Exports {
     pub on_response_headers: Option<Headers>,
     pub on_response_body: Option<Answer3>,
     pub on_response_trailers: Option<Answer2>,
-    pub on_http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
+    pub on_http_call_response: Option<Params5>,
     pub on_grpc_receive_initial_metadata: Option<Params3>,
     pub on_grpc_receive: Option<Params3>,
     pub on_grpc_receive_trailing_metadata: Option<Params3>,
@@ -90,8 +91,15 @@ impl Callbacks {
 
     /// Whether the filter is asked anything after a request's headers have gone on.
     pub fn look_back(self) -> bool {
-        let Callbacks { request_body, request_trailers, response_headers, response_body, response_trailers, end, .. } =
-            self;
+        let Callbacks {
+            request_body,
+            request_trailers,
+            response_headers,
+            response_body,
+            response_trailers,
+            end,
+            ..
+        } = self;
         request_body || request_trailers || response_headers || response_body || response_trailers || end
     }
 

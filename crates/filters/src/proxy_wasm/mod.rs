@@ -15,6 +15,7 @@ mod group;
 mod grpc;
 mod head;
 mod host;
+mod ids;
 mod local;
 mod map;
 mod plugin;

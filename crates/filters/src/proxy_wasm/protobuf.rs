@@ -103,11 +103,11 @@ mod tests {
         put_bool(&mut message, 4, false);
         put_bytes(&mut message, 200, &long);
         let fields = fields(&message).unwrap();
+        assert_eq!(fields, [(1, Value::Bytes(b"text")), (3, Value::Number(1)), (200, Value::Bytes(&long))]);
         assert_eq!(
-            fields,
-            [(1, Value::Bytes(b"text")), (3, Value::Number(1)), (200, Value::Bytes(&long))]
+            (bytes_of(&fields, 1), bytes_of(&fields, 2), number_of(&fields, 3)),
+            (&b"text"[..], &b""[..], 1)
         );
-        assert_eq!((bytes_of(&fields, 1), bytes_of(&fields, 2), number_of(&fields, 3)), (&b"text"[..], &b""[..], 1));
         // A field of the wrong type is a missing one.
         assert_eq!((bytes_of(&fields, 3), number_of(&fields, 1)), (&b""[..], 0));
     }

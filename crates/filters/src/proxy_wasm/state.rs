@@ -7,6 +7,7 @@ use super::chunks::Chunks;
 use super::facts::Facts;
 use super::grpc::Grpc;
 use super::head::{Fields, RequestHead, ResponseHead};
+use super::ids::Ids;
 use super::local::LocalResponse;
 use super::slot::Slot;
 use super::values::{Buffer, Map, Side};
@@ -29,8 +30,8 @@ pub struct State {
     /// Looked up once; before that the guest's start section may have called.
     pub memory: Option<Memory>,
     pub allocate: Option<TypedFunc<u32, u32>>,
-    pub roots: HashMap<u32, Root>,
-    pub streams: HashMap<u32, Stream>,
+    pub roots: Ids<Root>,
+    pub streams: Ids<Box<Stream>>,
     next_context: u32,
     next_call: u32,
     /// The context that the guest's calls mean.
@@ -151,8 +152,8 @@ impl State {
             slot,
             memory: None,
             allocate: None,
-            roots: HashMap::new(),
-            streams: HashMap::new(),
+            roots: Ids::default(),
+            streams: Ids::default(),
             next_context: 1,
             next_call: 1,
             effective: 0,
@@ -194,7 +195,7 @@ impl State {
 
     /// The stream that the guest's calls mean.
     pub fn stream(&mut self) -> Option<&mut Stream> {
-        self.streams.get_mut(&self.effective)
+        self.streams.get_mut(&self.effective).map(Box::as_mut)
     }
 
     /// The root of the context that the guest's calls mean.

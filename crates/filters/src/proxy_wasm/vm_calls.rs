@@ -1,7 +1,7 @@
 //! Callbacks about gRPC.
 
 use super::grpc::{Delivery, Event};
-use super::vm::Vm;
+use super::vm::{Vm, call, state_of};
 use wasmtime::Result;
 
 impl Vm {
@@ -18,16 +18,15 @@ impl Vm {
             Event::Trailing(_) => &exports.on_grpc_receive_trailing_metadata,
             Event::Close(_) => &exports.on_grpc_close,
         };
-        let (callback, number) = (callback.clone(), event.number());
-        let state = self.state();
+        let number = event.number();
+        let state = state_of(self.store.data_mut());
         state.status = match &event {
             Event::Close(closed) => (closed.code, closed.message.clone()),
             _ => (0, Vec::new()),
         };
         state.grpc.tell(id, event);
         if let Some(callback) = callback {
-            self.enter(root);
-            self.call(&callback, (root, id, number)).await?;
+            call(&mut self.store, root, callback, (root, id, number)).await?;
         }
         self.state().grpc.told();
         Ok(())

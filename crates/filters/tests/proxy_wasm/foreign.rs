@@ -4,7 +4,12 @@ use crate::harness::*;
 use http::Request;
 use sampan_service::full;
 
-async fn call(filtered: &Filtered, name: &str, arguments: Vec<u8>, headers: &[(&str, &str)]) -> (String, Vec<u8>, Read) {
+async fn call(
+    filtered: &Filtered,
+    name: &str,
+    arguments: Vec<u8>,
+    headers: &[(&str, &str)],
+) -> (String, Vec<u8>, Read) {
     let mut request = Request::post(format!("/{name}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -130,10 +135,16 @@ fn signatures_are_those_of_openssl() {
             // Openssl signs.
             let signature = openssl(&["dgst", &digest, "-sign", &key], b"a text").unwrap();
             for (field, public) in [(5, &public), (2, &public_der)] {
-                for (text, result) in [(&b"a text"[..], &b"\x08\x01"[..]), (b"a lie", b"\x12\x18Failed to verify digest.")] {
+                for (text, result) in
+                    [(&b"a text"[..], &b"\x08\x01"[..]), (b"a lie", b"\x12\x18Failed to verify digest.")]
+                {
                     let arguments = [(1, hash.as_bytes()), (field, public), (3, &signature), (4, text)];
                     let verified = call(&filtered, "verify_signature", message(&arguments), &[]).await;
-                    assert_eq!((verified.0.as_str(), &verified.1[..]), ("Ok(())", result), "{options:?} {hash}");
+                    assert_eq!(
+                        (verified.0.as_str(), &verified.1[..]),
+                        ("Ok(())", result),
+                        "{options:?} {hash}"
+                    );
                 }
             }
 

@@ -119,7 +119,7 @@ where
         "Long" => answer(vec![data(Bytes::from_static(b"\0\xff\0\0\0")), ok()]),
         "Busy" => Response::builder().status(503).body(sampan_service::empty()).unwrap(),
         "Slow" => std::future::pending().await,
-            // Every message comes back.
+        // Every message comes back.
         "Chat" => {
             let end = async { Ok(Frame::trailers(trailers("0", ""))) };
             let frames = body.into_data_stream().map(|piece| Ok(Frame::data(piece.unwrap())));

@@ -2,6 +2,7 @@
 
 mod bad;
 mod bodies;
+mod cost;
 mod edges;
 mod foreign;
 mod greeter;

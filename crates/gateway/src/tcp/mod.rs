@@ -3,10 +3,8 @@
 mod chain;
 mod idle;
 mod pump;
-mod servers;
 
-pub use servers::Servers;
-
+use crate::Upstream;
 use chain::Chain;
 use futures::future::{BoxFuture, Either, select};
 use idle::Idle;
@@ -14,8 +12,6 @@ use sampan_app::TcpRoute;
 use sampan_service::{TcpConnection, TcpEntry, TcpFilter, TcpHandler};
 use sampan_telemetry::{TcpMetrics, metrics};
 use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,24 +21,10 @@ use tokio::net::TcpStream;
 /// Bytes that may wait in each direction, beside what the kernel keeps.
 const BUFFER: usize = 16 << 10;
 
-/// Servers to which connections can be carried.
-pub trait Connect: Send + Sync {
-    /// Connects to one of them. A ring goes by the client's address.
-    fn connect(&self, client: IpAddr) -> BoxFuture<'_, io::Result<Connected>>;
-}
-
-/// A connection to a server.
-pub struct Connected {
-    pub stream: TcpStream,
-    pub address: SocketAddr,
-    /// Is dropped with the connection, which counts as long.
-    pub held: Box<dyn Send + Sync>,
-}
-
 /// What TCP routes may name.
 #[derive(Clone, Default)]
 pub struct TcpHandlers {
-    pub upstreams: HashMap<String, Arc<dyn Connect>>,
+    pub upstreams: HashMap<String, Arc<Upstream>>,
     pub filters: HashMap<String, Arc<dyn TcpFilter>>,
 }
 
@@ -50,7 +32,7 @@ pub struct TcpHandlers {
 pub struct TcpProxy {
     /// Connections at a time, of which whoever accepts them takes care.
     pub connections: u32,
-    upstream: Arc<dyn Connect>,
+    upstream: Arc<Upstream>,
     filters: Vec<Arc<dyn TcpEntry>>,
     idle: Duration,
     metrics: TcpMetrics,
@@ -92,30 +74,24 @@ impl TcpProxy {
     async fn carry(&self, client: TcpConnection) -> End {
         let peer = client.peer;
         let Some(mut chain) = Chain::connect(&self.filters, peer).await else { return End::Filter };
-        let server = match self.upstream.connect(peer.address.ip()).await {
-            Ok(server) => server,
-            Err(_) => {
-                chain.closed_by_us().await;
-                return End::Unreachable;
-            }
+        // Why it cannot, the upstream has counted.
+        let Ok(mut link) = self.upstream.connect_tcp(Some(peer.address.ip())).await else {
+            chain.closed_by_us().await;
+            return End::Unreachable;
         };
-        let Connected { stream: server, address, held } = server;
-        let end = if chain.is_empty() {
-            self.copy(client, server).await
-        } else {
-            chain.connected(address);
-            pump::run(client, server, &mut chain, self.idle, &self.metrics).await
-        };
-        drop(held);
-        end
+        if chain.is_empty() {
+            return self.copy(client, &mut link.stream).await;
+        }
+        chain.connected(link.address);
+        pump::run(client, &mut link.stream, &mut chain, self.idle, &self.metrics).await
     }
 
     /// Without filters: both directions at once, each as fast as its receiver takes it. A side that ends is passed
     /// on as such, and the other direction goes on.
-    async fn copy(&self, client: TcpConnection, mut server: TcpStream) -> End {
+    async fn copy(&self, client: TcpConnection, server: &mut TcpStream) -> End {
         let mut client = Idle::new(client, &self.metrics);
         let rests = pin!(client.watch(self.idle));
-        let copied = pin!(copy_bidirectional_with_sizes(&mut client, &mut server, BUFFER, BUFFER));
+        let copied = pin!(copy_bidirectional_with_sizes(&mut client, server, BUFFER, BUFFER));
         match select(copied, rests).await {
             Either::Left((Ok(_), _)) => End::Done,
             Either::Left((Err(_), _)) => End::Broken,

@@ -1,33 +1,35 @@
 //! TCP routes: connections that are carried to a server, with and without filters.
 
+use crate::block_on;
 use bytes::Bytes;
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use sampan_app::{RouteFilter, TcpRoute};
-use sampan_gateway::{Connect, Connected, TcpHandlers, TcpProxy};
+use sampan_app::{RouteFilter, TcpRoute, UpstreamServer};
+use sampan_gateway::{TcpHandlers, TcpProxy, Upstream};
 use sampan_service::{
     ClosedBy, Flow, Listen, Listener, Options, Peer, Server, Side, TcpEntry, TcpFilter, TcpPass, serve_tcp,
 };
 use sampan_testing::{PATIENCE, TcpServer};
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
+use tokio::runtime::Handle;
 
-/// The one server of an upstream.
-struct One(SocketAddr);
-
-impl Connect for One {
-    fn connect(&self, client: IpAddr) -> BoxFuture<'_, io::Result<Connected>> {
-        assert!(client.is_loopback());
-        Box::pin(async move {
-            let stream = tokio::net::TcpStream::connect(self.0).await?;
-            Ok(Connected { stream, address: self.0, held: Box::new(()) })
-        })
-    }
+/// An upstream with one server.
+fn upstream(app: &str, server: SocketAddr) -> Arc<Upstream> {
+    static RUNTIME: LazyLock<Handle> = LazyLock::new(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let handle = runtime.handle().clone();
+        std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+        handle
+    });
+    let server = UpstreamServer { host: server.ip().to_string(), port: server.port(), tls: false, weight: 1 };
+    let spec = sampan_app::Upstream { name: "db".into(), servers: vec![server], ..Default::default() };
+    Arc::new(block_on(Upstream::start(app, &spec, &RUNTIME)).unwrap())
 }
 
 fn start(
@@ -48,7 +50,7 @@ fn start(
         connections: 10,
     };
     let handlers = TcpHandlers {
-        upstreams: HashMap::from([("db".to_owned(), Arc::new(One(server)) as Arc<dyn Connect>)]),
+        upstreams: HashMap::from([("db".to_owned(), upstream(app, server))]),
         filters: filters.iter().map(|(name, filter)| ((*name).to_owned(), filter.clone())).collect(),
     };
     let proxy = TcpProxy::new(app, &route, &handlers).unwrap();
@@ -148,10 +150,7 @@ fn routes_that_cannot_be_served_are_said() {
         connections: 1,
     };
     let handlers = TcpHandlers {
-        upstreams: HashMap::from([(
-            "db".to_owned(),
-            Arc::new(One(([127, 0, 0, 1], 1).into())) as Arc<dyn Connect>,
-        )]),
+        upstreams: HashMap::from([("db".to_owned(), upstream("app", ([127, 0, 0, 1], 1).into()))]),
         filters: HashMap::from([("f".to_owned(), Script::filter("upper").0)]),
     };
     let table = [

@@ -110,7 +110,9 @@ mod tests {
         let longer = [&der[..], b"x"].concat();
         assert_eq!(public(&longer), None);
         assert_eq!(private(&der), None);
-        for text in ["", "-----BEGIN PUBLIC KEY-----", "-----BEGIN PUBLIC KEY----- ? -----END PUBLIC KEY-----"] {
+        for text in
+            ["", "-----BEGIN PUBLIC KEY-----", "-----BEGIN PUBLIC KEY----- ? -----END PUBLIC KEY-----"]
+        {
             assert_eq!(of_pem(text.as_bytes(), "PUBLIC KEY"), None, "{text}");
         }
         assert_eq!(of_pem(ED25519.as_bytes(), "PRIVATE KEY"), None);

@@ -3,8 +3,8 @@
 
 use super::Closed;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use futures::channel::mpsc;
 use futures::Stream;
+use futures::channel::mpsc;
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::body::Frame;

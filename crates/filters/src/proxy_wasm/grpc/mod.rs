@@ -202,7 +202,9 @@ impl State {
         let found = service::find(&calling.code.destinations, asked.upstream);
         let Some(service) = found else {
             let name = String::from_utf8_lossy(asked.upstream);
-            calling.code.log(&format!("gRPC: the app has no upstream or component `{}`", name.escape_debug()));
+            calling
+                .code
+                .log(&format!("gRPC: the app has no upstream or component `{}`", name.escape_debug()));
             return Err(PARSE);
         };
         let (timeout, stream, body) = match asked.kind {

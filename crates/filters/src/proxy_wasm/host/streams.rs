@@ -47,9 +47,15 @@ pub fn function(to: &mut Definer<'_>, name: &str, silent: bool) -> Option<Func> 
             })
         }
         ("send_local_response", false) => to.wrap(
-            |mut guest: Guest<'_>, code: u32, d: u32, dl: u32, b: u32, bl: u32, h: u32, hl: u32, grpc: u32| {
-                status(answer(&mut guest, code, (d, dl), (b, bl), (h, hl), grpc))
-            },
+            |mut guest: Guest<'_>,
+             code: u32,
+             d: u32,
+             dl: u32,
+             b: u32,
+             bl: u32,
+             h: u32,
+             hl: u32,
+             grpc: u32| { status(answer(&mut guest, code, (d, dl), (b, bl), (h, hl), grpc)) },
         ),
         _ => return None,
     })
