@@ -5,6 +5,7 @@ mod apps;
 mod bad_input;
 mod demo;
 mod filter_chain;
+mod filter_updates;
 mod flash_sale;
 mod lifecycle;
 mod load;
