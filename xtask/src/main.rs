@@ -16,7 +16,8 @@ const USAGE: &str = "\
 cargo xtask guests [NAME...]           build the programs in guests/ (all, or those named)
 cargo xtask fuzz SECONDS [TARGET...]   feed each decoder in fuzz/ with random input for so long
 cargo xtask tidy                       check what clippy and rustfmt cannot
-cargo xtask bench [SAMPAN]             compare with a peer; SAMPAN is the binary, by default this build's";
+cargo xtask bench [gateway] [SAMPAN]   compare with peers, or only the gateway with nginx; SAMPAN is the binary,
+                                       by default this build's";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,6 +26,10 @@ fn main() -> ExitCode {
         Some((verb, [seconds, targets @ ..])) if verb == "fuzz" => fuzz::run(seconds, targets),
         Some((verb, [])) if verb == "tidy" => tidy::check(),
         Some((verb, [])) if verb == "bench" => bench::run(None),
+        Some((verb, [part])) if verb == "bench" && part == "gateway" => bench::run_gateway(None),
+        Some((verb, [part, sampan])) if verb == "bench" && part == "gateway" => {
+            bench::run_gateway(Some(sampan))
+        }
         Some((verb, [sampan])) if verb == "bench" => bench::run(Some(sampan)),
         _ => Err(USAGE.into()),
     };

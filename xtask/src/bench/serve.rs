@@ -14,10 +14,10 @@ const ROUNDS: usize = 5;
 const ROUND: &str = "-d3s";
 
 /// A server under test, killed when it is dropped.
-struct Server {
-    title: &'static str,
-    url: String,
-    child: Option<Child>,
+pub(super) struct Server {
+    pub title: &'static str,
+    pub url: String,
+    pub child: Option<Child>,
 }
 
 impl Drop for Server {
@@ -31,19 +31,17 @@ impl Drop for Server {
 }
 
 /// One round of one server.
-struct Load {
-    requests_per_s: f64,
-    p50: String,
-    p99: String,
+pub(super) struct Load {
+    pub requests_per_s: f64,
+    pub p50: String,
+    pub p99: String,
 }
 
 pub fn run(sampan: &Path) -> Result {
-    let found = Command::new("wrk").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    found.map_err(|_| "wrk is not installed (Debian's package wrk)")?;
+    need_wrk()?;
     let peer = peer()?;
     crate::guests::build(&["serve-hello".to_owned(), "serve-hello-p3".to_owned()])?;
-    let example = ["build", "--workspace", "--example", "native_hello"];
-    super::succeed(Command::new("cargo").args(example))?;
+    build_native()?;
 
     let guests = target().join("guests/wasm32-wasip2");
     let mut servers = vec![native()?];
@@ -51,6 +49,13 @@ pub fn run(sampan: &Path) -> Result {
     servers.push(wasmtime(&peer, "wasmtime serve, 0.2", &guests.join("serve-hello.wasm"), &["-Scli"])?);
     let flags = ["-Scli", "-Sp3", "-Wcomponent-model-async"];
     servers.push(wasmtime(&peer, "wasmtime serve, 0.3", &guests.join("serve-hello-p3.wasm"), &flags)?);
+    let rounds = measure(&servers)?;
+    print("native", &servers, &rounds);
+    Ok(())
+}
+
+/// All servers in turn, round after round.
+pub(super) fn measure(servers: &[Server]) -> Result<Vec<Vec<Load>>> {
     let mut rounds: Vec<Vec<Load>> = servers.iter().map(|_| Vec::new()).collect();
     // The first does not count: caches, and threads that are not there yet.
     for round in 0..=ROUNDS {
@@ -61,11 +66,20 @@ pub fn run(sampan: &Path) -> Result {
             }
         }
     }
-    print(&servers, &rounds);
+    Ok(rounds)
+}
+
+pub(super) fn need_wrk() -> Result {
+    let found = Command::new("wrk").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    found.map_err(|_| "wrk is not installed (Debian's package wrk)")?;
     Ok(())
 }
 
-fn native() -> Result<Server> {
+pub(super) fn build_native() -> Result {
+    super::succeed(Command::new("cargo").args(["build", "--workspace", "--example", "native_hello"]))
+}
+
+pub(super) fn native() -> Result<Server> {
     let address = free_address()?;
     let program = target().join("debug/examples/native_hello");
     start("native hyper", Command::new(program).arg(&address).stdout(Stdio::piped()), &address, "")
@@ -108,7 +122,7 @@ fn wasmtime(peer: &Path, title: &'static str, wasm: &Path, flags: &[&str]) -> Re
 }
 
 /// Starts a server and waits for its first line, on whichever stream is piped.
-fn start(title: &'static str, command: &mut Command, address: &str, path: &str) -> Result<Server> {
+pub(super) fn start(title: &'static str, command: &mut Command, address: &str, path: &str) -> Result<Server> {
     let mut child = command.stdin(Stdio::null()).current_dir(root()).spawn()?;
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
@@ -120,7 +134,7 @@ fn start(title: &'static str, command: &mut Command, address: &str, path: &str) 
     if line.is_empty() { Err(format!("{command:?} does not start").into()) } else { Ok(server) }
 }
 
-fn free_address() -> Result<String> {
+pub(super) fn free_address() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
@@ -141,10 +155,17 @@ fn load(server: &Server) -> Result<Load> {
     }
 }
 
-fn print(servers: &[Server], rounds: &[Vec<Load>]) {
+/// Each server's figures, and their ratios to those of the first.
+pub(super) fn print(first: &str, servers: &[Server], rounds: &[Vec<Load>]) {
     println!(
         "\n{:<36}{:>12}{:>10}{:>8}{:>8}{:>10}{:>10}",
-        "", "requests/s", ": native", "min", "max", "p50", "p99"
+        "",
+        "requests/s",
+        format!(": {first}"),
+        "min",
+        "max",
+        "p50",
+        "p99"
     );
     for (server, loads) in servers.iter().zip(rounds) {
         let ratios: Vec<f64> = loads

@@ -3,6 +3,7 @@
 mod apps;
 mod bad_input;
 mod demo;
+mod gateway;
 mod lifecycle;
 mod load;
 mod reload;
