@@ -60,7 +60,8 @@ fn nginx(folder: &Path, behind: &str) -> Result<(Server, Nginx)> {
     fs::write(&path, config)?;
     let mut command = Command::new(NGINX);
     command.arg("-p").arg(folder).arg("-c").arg(&path).stdin(Stdio::null());
-    let server = Server { title: "nginx", url: format!("http://{address}/"), child: Some(command.spawn()?) };
+    let running = Nginx(command.spawn()?);
+    let server = Server { title: "nginx", url: format!("http://{address}/"), child: None };
     // It says nothing when it is ready.
     let begun = Instant::now();
     while TcpStream::connect(&address).is_err() {
