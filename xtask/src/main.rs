@@ -16,8 +16,9 @@ const USAGE: &str = "\
 cargo xtask guests [NAME...]           build the programs in guests/ (all, or those named)
 cargo xtask fuzz SECONDS [TARGET...]   feed each decoder in fuzz/ with random input for so long
 cargo xtask tidy                       check what clippy and rustfmt cannot
-cargo xtask bench [gateway] [SAMPAN]   compare with peers, or only the gateway with nginx; SAMPAN is the binary,
-                                       by default this build's";
+cargo xtask bench [SAMPAN]             compare with a peer; SAMPAN is the binary, by default this build's
+cargo xtask bench-gateway [SAMPAN]     compare with nginx: a proxy of one server
+cargo xtask bench-filters [SAMPAN]     compare with Envoy: a proxy with and without a proxy-wasm filter";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,11 +27,11 @@ fn main() -> ExitCode {
         Some((verb, [seconds, targets @ ..])) if verb == "fuzz" => fuzz::run(seconds, targets),
         Some((verb, [])) if verb == "tidy" => tidy::check(),
         Some((verb, [])) if verb == "bench" => bench::run(None),
-        Some((verb, [part])) if verb == "bench" && part == "gateway" => bench::run_gateway(None),
-        Some((verb, [part, sampan])) if verb == "bench" && part == "gateway" => {
-            bench::run_gateway(Some(sampan))
-        }
         Some((verb, [sampan])) if verb == "bench" => bench::run(Some(sampan)),
+        Some((verb, [])) if verb == "bench-gateway" => bench::gateway(None),
+        Some((verb, [sampan])) if verb == "bench-gateway" => bench::gateway(Some(sampan)),
+        Some((verb, [])) if verb == "bench-filters" => bench::filters(None),
+        Some((verb, [sampan])) if verb == "bench-filters" => bench::filters(Some(sampan)),
         _ => Err(USAGE.into()),
     };
     match result {

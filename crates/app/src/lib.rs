@@ -18,7 +18,10 @@ pub use app::{
     Route, Secret, Serving, SqlBackend, SqlStore, StaticFolder, Target, Tls,
 };
 pub use diagnostic::{Diagnostic, Place, Severity};
-pub use gateway::{Canary, Filter, OnFailure, Policy, RouteFilter, TcpRoute};
+pub use gateway::{
+    Canary, Cors, Filter, HeaderEdits, OnFailure, OnResult, Policy, RateKey, RateLimit, RouteFilter, Split,
+    SplitBy, TcpRoute,
+};
 pub use grants::{
     ConfigValue, EnvFileError, Grants, HostPattern, Mount, NetRule, Origin, ParseGrantError, PortMap,
     PortPattern, Protocol, StoreGrant, parse_env_file,

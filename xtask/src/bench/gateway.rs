@@ -14,18 +14,17 @@ const NGINX: &str = "/usr/sbin/nginx";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn run(sampan: &Path) -> Result {
-    serve::need_wrk()?;
+    serve::wrk()?;
     if !Path::new(NGINX).exists() {
         return Err("nginx is not installed (Debian's package nginx)".into());
     }
-    serve::build_native()?;
     let behind = serve::native()?;
     let address = behind.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let folder = target().join("bench/gateway");
     fs::create_dir_all(&folder)?;
     let (nginx, _running) = nginx(&folder, &address)?;
     let servers = [nginx, own(sampan, &folder, &address)?, direct(&behind)];
-    let rounds = serve::measure(&servers)?;
+    let rounds = serve::rounds(&servers)?;
     serve::print("nginx", &servers, &rounds);
     Ok(())
 }

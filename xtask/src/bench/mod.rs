@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: Sampan beside a peer, whole processes, in turn, so that the drift of a machine's speed
 //! falls on both. Prints medians and the ratio of each pair; judges nothing.
 
+mod filters;
 mod gateway;
 mod serve;
 
@@ -47,13 +48,17 @@ pub fn run(sampan: Option<&str>) -> Result {
         b.args(["run", "--allow-precompiled"]).arg(&precompiled).args(case.args);
         compare(case, &mut a, &mut b)?;
     }
-    serve::run(&sampan)?;
-    gateway::run(&sampan)
+    serve::run(&sampan)
 }
 
-/// Only the gateway's part, which needs no peer of the engine.
-pub fn run_gateway(sampan: Option<&str>) -> Result {
+/// A proxy in front of one server, by Sampan and by nginx.
+pub fn gateway(sampan: Option<&str>) -> Result {
     gateway::run(&sampan.map_or_else(|| target().join("debug/sampan"), PathBuf::from))
+}
+
+/// A proxy-wasm filter in Sampan and in Envoy.
+pub fn filters(sampan: Option<&str>) -> Result {
+    filters::run(&sampan.map_or_else(|| target().join("debug/sampan"), PathBuf::from))
 }
 
 /// The peer of the same engine version, from PATH.

@@ -38,10 +38,9 @@ pub(super) struct Load {
 }
 
 pub fn run(sampan: &Path) -> Result {
-    need_wrk()?;
+    wrk()?;
     let peer = peer()?;
     crate::guests::build(&["serve-hello".to_owned(), "serve-hello-p3".to_owned()])?;
-    build_native()?;
 
     let guests = target().join("guests/wasm32-wasip2");
     let mut servers = vec![native()?];
@@ -49,13 +48,19 @@ pub fn run(sampan: &Path) -> Result {
     servers.push(wasmtime(&peer, "wasmtime serve, 0.2", &guests.join("serve-hello.wasm"), &["-Scli"])?);
     let flags = ["-Scli", "-Sp3", "-Wcomponent-model-async"];
     servers.push(wasmtime(&peer, "wasmtime serve, 0.3", &guests.join("serve-hello-p3.wasm"), &flags)?);
-    let rounds = measure(&servers)?;
+    let rounds = rounds(&servers)?;
     print("native", &servers, &rounds);
     Ok(())
 }
 
-/// All servers in turn, round after round.
-pub(super) fn measure(servers: &[Server]) -> Result<Vec<Vec<Load>>> {
+/// Fails where the load generator is missing.
+pub(super) fn wrk() -> Result {
+    let found = Command::new("wrk").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    found.map(drop).map_err(|_| "wrk is not installed (Debian's package wrk)".into())
+}
+
+/// Loads all servers in turn, [`ROUNDS`] times: for each server its loads.
+pub(super) fn rounds(servers: &[Server]) -> Result<Vec<Vec<Load>>> {
     let mut rounds: Vec<Vec<Load>> = servers.iter().map(|_| Vec::new()).collect();
     // The first does not count: caches, and threads that are not there yet.
     for round in 0..=ROUNDS {
@@ -69,17 +74,10 @@ pub(super) fn measure(servers: &[Server]) -> Result<Vec<Vec<Load>>> {
     Ok(rounds)
 }
 
-pub(super) fn need_wrk() -> Result {
-    let found = Command::new("wrk").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    found.map_err(|_| "wrk is not installed (Debian's package wrk)")?;
-    Ok(())
-}
-
-pub(super) fn build_native() -> Result {
-    super::succeed(Command::new("cargo").args(["build", "--workspace", "--example", "native_hello"]))
-}
-
+/// The physical limit: hyper alone.
 pub(super) fn native() -> Result<Server> {
+    let example = ["build", "--workspace", "--example", "native_hello"];
+    super::succeed(Command::new("cargo").args(example))?;
     let address = free_address()?;
     let program = target().join("debug/examples/native_hello");
     start("native hyper", Command::new(program).arg(&address).stdout(Stdio::piped()), &address, "")

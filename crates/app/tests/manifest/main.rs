@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod docs;
+mod filter_results;
 mod find;
+mod policy;
 mod sampan;
 mod spin;
 mod spin_apps;

@@ -143,7 +143,7 @@ mod tests {
     }
 
     fn run(test: impl Future<Output = ()>) {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(test);
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
     }
 
     #[test]
