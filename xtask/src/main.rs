@@ -17,6 +17,7 @@ cargo xtask guests [NAME...]           build the programs in guests/ (all, or th
 cargo xtask fuzz SECONDS [TARGET...]   feed each decoder in fuzz/ with random input for so long
 cargo xtask tidy                       check what clippy and rustfmt cannot
 cargo xtask bench [SAMPAN]             compare with a peer; SAMPAN is the binary, by default this build's
+cargo xtask bench-gateway [SAMPAN]     compare with nginx: a proxy of one server
 cargo xtask bench-filters [SAMPAN]     compare with Envoy: a proxy with and without a proxy-wasm filter";
 
 fn main() -> ExitCode {
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
         Some((verb, [])) if verb == "tidy" => tidy::check(),
         Some((verb, [])) if verb == "bench" => bench::run(None),
         Some((verb, [sampan])) if verb == "bench" => bench::run(Some(sampan)),
+        Some((verb, [])) if verb == "bench-gateway" => bench::gateway(None),
+        Some((verb, [sampan])) if verb == "bench-gateway" => bench::gateway(Some(sampan)),
         Some((verb, [])) if verb == "bench-filters" => bench::filters(None),
         Some((verb, [sampan])) if verb == "bench-filters" => bench::filters(Some(sampan)),
         _ => Err(USAGE.into()),

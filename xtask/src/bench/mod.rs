@@ -2,6 +2,7 @@
 //! falls on both. Prints medians and the ratio of each pair; judges nothing.
 
 mod filters;
+mod gateway;
 mod serve;
 
 use crate::Result;
@@ -48,6 +49,11 @@ pub fn run(sampan: Option<&str>) -> Result {
         compare(case, &mut a, &mut b)?;
     }
     serve::run(&sampan)
+}
+
+/// A proxy in front of one server, by Sampan and by nginx.
+pub fn gateway(sampan: Option<&str>) -> Result {
+    gateway::run(&sampan.map_or_else(|| target().join("debug/sampan"), PathBuf::from))
 }
 
 /// A proxy-wasm filter in Sampan and in Envoy.

@@ -49,7 +49,7 @@ pub fn run(sampan: &Path) -> Result {
     let flags = ["-Scli", "-Sp3", "-Wcomponent-model-async"];
     servers.push(wasmtime(&peer, "wasmtime serve, 0.3", &guests.join("serve-hello-p3.wasm"), &flags)?);
     let rounds = rounds(&servers)?;
-    print(&servers, &rounds);
+    print("native", &servers, &rounds);
     Ok(())
 }
 
@@ -153,10 +153,17 @@ fn load(server: &Server) -> Result<Load> {
     }
 }
 
-fn print(servers: &[Server], rounds: &[Vec<Load>]) {
+/// Each server's figures, and their ratios to those of the first.
+pub(super) fn print(first: &str, servers: &[Server], rounds: &[Vec<Load>]) {
     println!(
         "\n{:<36}{:>12}{:>10}{:>8}{:>8}{:>10}{:>10}",
-        "", "requests/s", ": native", "min", "max", "p50", "p99"
+        "",
+        "requests/s",
+        format!(": {first}"),
+        "min",
+        "max",
+        "p50",
+        "p99"
     );
     for (server, loads) in servers.iter().zip(rounds) {
         let ratios: Vec<f64> = loads

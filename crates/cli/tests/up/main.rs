@@ -7,6 +7,7 @@ mod demo;
 mod filter_chain;
 mod filter_updates;
 mod flash_sale;
+mod gateway;
 mod lifecycle;
 mod load;
 mod policy;

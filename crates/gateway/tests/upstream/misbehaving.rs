@@ -41,88 +41,89 @@ fn stay(stream: &mut TcpStream) -> std::io::Result<()> {
 
 type Act = fn(&mut TcpStream) -> std::io::Result<()>;
 
+/// What a server does, and what its client gets: the status, and the reason that is counted.
+const NO_RESPONSE: [(&str, Act, &str, &str); 9] = [
+    ("closes at once", |_| Ok(()), "502", "reset"),
+    (
+        "resets before the head",
+        |stream| {
+            head(stream);
+            reset(stream);
+            Ok(())
+        },
+        "502",
+        "reset",
+    ),
+    (
+        "resets within the head",
+        |stream| {
+            head(stream);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-")?;
+            Ok(())
+        },
+        "502",
+        "reset",
+    ),
+    (
+        "speaks something else",
+        |stream| {
+            head(stream);
+            stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+        },
+        "502",
+        "bad_response",
+    ),
+    (
+        "names two lengths",
+        |stream| {
+            head(stream);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab")
+        },
+        "502",
+        "bad_response",
+    ),
+    (
+        "has a head without end",
+        |stream| {
+            head(stream);
+            stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
+            while stream.write_all(b"x-filler: 0123456789012345678901234567890123456789\r\n").is_ok() {}
+            Ok(())
+        },
+        "502",
+        "bad_response",
+    ),
+    (
+        "switches protocols unasked",
+        |stream| {
+            head(stream);
+            stream.write_all(
+                b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+            )?;
+            stay(stream)
+        },
+        "502",
+        "",
+    ),
+    ("says nothing", stay, "504", "first_byte"),
+    (
+        "trickles its head",
+        |stream| {
+            head(stream);
+            for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n" {
+                stream.write_all(&[*byte])?;
+                sleep(Duration::from_millis(20));
+            }
+            Ok(())
+        },
+        "504",
+        "first_byte",
+    ),
+];
+
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table")]
 fn no_response_is_an_error_with_a_reason() {
-    let table: [(&str, Act, &str, &str); 9] = [
-        ("closes at once", |_| Ok(()), "502", "reset"),
-        (
-            "resets before the head",
-            |stream| {
-                head(stream);
-                reset(stream);
-                Ok(())
-            },
-            "502",
-            "reset",
-        ),
-        (
-            "resets within the head",
-            |stream| {
-                head(stream);
-                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-")?;
-                Ok(())
-            },
-            "502",
-            "reset",
-        ),
-        (
-            "speaks something else",
-            |stream| {
-                head(stream);
-                stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
-            },
-            "502",
-            "bad_response",
-        ),
-        (
-            "names two lengths",
-            |stream| {
-                head(stream);
-                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab")
-            },
-            "502",
-            "bad_response",
-        ),
-        (
-            "has a head without end",
-            |stream| {
-                head(stream);
-                stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
-                while stream.write_all(b"x-filler: 0123456789012345678901234567890123456789\r\n").is_ok() {}
-                Ok(())
-            },
-            "502",
-            "bad_response",
-        ),
-        (
-            "switches protocols unasked",
-            |stream| {
-                head(stream);
-                stream.write_all(
-                    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
-                )?;
-                stay(stream)
-            },
-            "502",
-            "",
-        ),
-        ("says nothing", stay, "504", "first_byte"),
-        (
-            "trickles its head",
-            |stream| {
-                head(stream);
-                for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n" {
-                    stream.write_all(&[*byte])?;
-                    sleep(Duration::from_millis(20));
-                }
-                Ok(())
-            },
-            "504",
-            "first_byte",
-        ),
-    ];
-    for (what, act, status, reason) in table {
+    for (what, act, status, reason) in NO_RESPONSE {
         let (server, count) = counted(move |stream, _| act(stream));
         let proxy = Proxy::start(strict(&server));
         let answer =
