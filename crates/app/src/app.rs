@@ -1,7 +1,8 @@
 //! An app: everything that a manifest says, as plain, validated data. Nothing behind this file knows whether
 //! a `sampan.toml` or a `spin.toml` said it.
 
-use crate::gateway::{Filter, Policy, RouteFilter, TcpRoute, Upstream};
+use crate::gateway::{Filter, Policy, RouteFilter, Split, TcpRoute};
+use crate::upstream::Upstream;
 use crate::{Grants, Limits};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -161,9 +162,9 @@ pub struct Route {
     pub host: Option<String>,
     /// Upper case; empty means all.
     pub methods: Vec<String>,
-    /// Headers that must have these values.
+    /// Headers that must have these values; `*` is any value.
     pub headers: Vec<(String, String)>,
-    /// Parameters of the query that must have these values.
+    /// Parameters of the query that must have these values; `*` is any value.
     pub query: Vec<(String, String)>,
     /// In the order in which they see the request.
     pub filters: Vec<RouteFilter>,
@@ -191,9 +192,9 @@ impl Route {
 pub enum Target {
     Component(String),
     Upstream(String),
-    /// Each with its weight.
-    Split(Vec<(Target, u32)>),
+    Split(Split),
     Static(StaticFolder),
+    /// The location may hold the route's `:name` and end in `/...`, as [`Policy::rewrite`].
     Redirect {
         status: u16,
         location: String,

@@ -1,4 +1,4 @@
-//! The gateway's part of an app: upstreams, filters, and what a route does besides handing over.
+//! The gateway's part of an app: filters, and what a route does besides handing over.
 
 use crate::{Build, Grants, Limits};
 use std::collections::BTreeMap;
@@ -119,21 +119,116 @@ impl Filter {
     }
 }
 
-/// Servers that requests are handed on to.
+/// What a route does with a request and its response, beside handing over. In the order in which a request
+/// meets it; what a field says of the response happens on the way back.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Upstream {
-    pub name: String,
+pub struct Policy {
+    /// Done to every response of the route, last of all.
+    pub response_headers: HeaderEdits,
+    pub cors: Option<Cors>,
+    pub rate_limit: Option<RateLimit>,
+    /// The largest body of a request.
+    pub body_bytes: Option<u64>,
+    /// Until the head of the response.
+    pub timeout: Option<Duration>,
+    /// A path as that of a route: the names and the wildcard stand for what they matched.
+    pub rewrite: Option<String>,
+    pub rewrite_host: Option<String>,
+    pub request_headers: HeaderEdits,
 }
 
-/// What a route does with a request and its response, beside handing over.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Policy {}
+/// Changes to headers: first what is removed, then what is set, then what is added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderEdits {
+    pub remove: Vec<String>,
+    /// In place of all values that there are.
+    pub set: Vec<(String, String)>,
+    /// Beside the values that there are.
+    pub add: Vec<(String, String)>,
+}
+
+impl HeaderEdits {
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+}
+
+/// Whose pages may read the route's responses (<https://fetch.spec.whatwg.org/#http-cors-protocol>).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cors {
+    /// `https://shop.example.com`, `https://*.example.com`, or `*` for all.
+    pub origins: Vec<String>,
+    /// Upper case, or `*` for all.
+    pub methods: Vec<String>,
+    /// Of requests; lower case, or `*` for all.
+    pub headers: Vec<String>,
+    /// Of responses, which pages may read; `*` for all.
+    pub expose: Vec<String>,
+    /// Cookies and logins may be sent.
+    pub credentials: bool,
+    /// How long a browser may remember the answer.
+    pub max_age: Option<Duration>,
+}
+
+/// So many requests in so long a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    pub requests: u32,
+    pub per: Duration,
+    /// How many may come at once after a rest. Counts only without a store.
+    pub burst: u32,
+    pub key: RateKey,
+    /// The key-value store that counts for all processes; `None`: each counts for itself.
+    pub store: Option<String>,
+    /// What becomes of a request while the store is down.
+    pub on_failure: OnFailure,
+}
+
+/// Who has a limit of his own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RateKey {
+    /// Each address; of IPv6 each network of 64 bits, because a client has as many addresses in it as it likes.
+    #[default]
+    SourceIp,
+    /// Each value of a header. Requests without it share one limit.
+    Header(String),
+    /// All together.
+    Route,
+}
+
+/// Several targets, of which each gets its share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Each with its weight; the sum is more than 0.
+    pub targets: Vec<(crate::Target, u32)>,
+    /// What requests have in common that shall get to the same target; `None`: each is on its own.
+    pub by: Option<SplitBy>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SplitBy {
+    /// A cookie; who has none gets one.
+    Cookie(String),
+    Header(String),
+    SourceIp,
+}
 
 /// A listener whose connections go to an upstream as they are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TcpRoute {
+    /// With `tls`, the connection is in the clear from here on.
     pub listen: crate::Listen,
     /// The name of an upstream.
     pub upstream: String,
+    /// In the order in which they see what the client sends.
     pub filters: Vec<RouteFilter>,
+    /// A connection on which nothing moves for so long is closed.
+    pub idle: Duration,
+    /// Connections at a time.
+    pub connections: u32,
+}
+
+impl TcpRoute {
+    pub const IDLE_DEFAULT: Duration = Duration::from_secs(3600);
+    pub const CONNECTIONS_DEFAULT: u32 = 1024;
 }

@@ -11,13 +11,17 @@ mod limits;
 mod manifest;
 mod program;
 mod render;
+mod upstream;
 
 pub use app::{
     App, Asset, Build, Cgi, CgiDialect, Component, ComponentKind, KeyValueBackend, KeyValueStore, Listen,
     Route, Secret, Serving, SqlBackend, SqlStore, StaticFolder, Target, Tls,
 };
 pub use diagnostic::{Diagnostic, Place, Severity};
-pub use gateway::{Canary, Filter, OnFailure, OnResult, Policy, RouteFilter, TcpRoute, Upstream};
+pub use gateway::{
+    Canary, Cors, Filter, HeaderEdits, OnFailure, OnResult, Policy, RateKey, RateLimit, RouteFilter, Split,
+    SplitBy, TcpRoute,
+};
 pub use grants::{
     ConfigValue, EnvFileError, Grants, HostPattern, Mount, NetRule, Origin, ParseGrantError, PortMap,
     PortPattern, Protocol, StoreGrant, parse_env_file,
@@ -26,3 +30,7 @@ pub use limits::{Limits, ParseLimitError, parse_duration, parse_size};
 pub use manifest::{Outline, Read, Surroundings, find_manifest, parse_manifest, read_manifest};
 pub use program::{Entry, Program};
 pub use render::render;
+pub use upstream::{
+    Balance, Forwarded, HashKey, HealthCheck, HostHeader, KeepAlive, Outlier, Retry, RetryOn, Upstream,
+    UpstreamLimits, UpstreamProtocol, UpstreamServer, UpstreamTimeouts, UpstreamTls,
+};

@@ -15,6 +15,7 @@ mod load;
 mod middleware;
 mod plugin;
 mod proxy_wasm;
+mod tcp;
 mod version;
 
 pub use code::{Code, Destinations};

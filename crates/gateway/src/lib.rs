@@ -6,9 +6,17 @@
 mod destination;
 mod files;
 mod path;
+mod policy;
 mod respond;
 mod router;
 mod routes;
+mod split;
+mod tcp;
+mod template;
+mod upstream;
 
 pub use destination::Handlers;
+pub use policy::{Buckets, Counters};
 pub use router::{AppRoutes, RouteError, Router};
+pub use tcp::{TcpHandlers, TcpProxy};
+pub use upstream::{Lookup, TcpLink, Upstream, UpstreamError, system_lookup};

@@ -39,8 +39,8 @@ struct Destination {
 
 /// Whether two routes match the same requests, as far as their texts tell.
 fn same_requests(one: &Route, other: &Route) -> bool {
-    (&one.path, &one.host, &one.methods, &one.headers)
-        == (&other.path, &other.host, &other.methods, &other.headers)
+    (&one.path, &one.host, &one.methods, &one.headers, &one.query)
+        == (&other.path, &other.host, &other.methods, &other.headers, &other.query)
 }
 
 /// Under which names an answer is counted.
@@ -48,6 +48,16 @@ struct Label {
     app: Arc<str>,
     served: Served,
     metrics: RouteMetrics,
+}
+
+/// In a response's extensions: under what it counts, in place of the route's own label.
+#[derive(Clone)]
+pub struct Counted(Arc<RouteMetrics>);
+
+impl Counted {
+    pub fn new(app: &str, route: &str, to: &str) -> Self {
+        Counted(Arc::new(metrics().route(app, route, to)))
+    }
 }
 
 /// An app's routes, and what they name.
@@ -77,7 +87,7 @@ impl Router {
                     let what = format!("the apps {} and {app} both want it", other.label.app);
                     return Err(failed(what));
                 }
-                let (handler, name) = destination::build(route, handlers).map_err(failed)?;
+                let (handler, name) = destination::build(app, route, handlers).map_err(failed)?;
                 destinations.push(Destination { handler, label: Label::new(app, &route.path, &name) });
                 routes.push(route.clone());
             }
@@ -102,7 +112,14 @@ impl Router {
         }
         // 2. The route.
         let host = host(&request);
-        let query = Query { path, host: &host, method: request.method(), headers: request.headers() };
+        let uri = request.uri();
+        let query = Query {
+            path,
+            host: &host,
+            method: request.method(),
+            headers: request.headers(),
+            parameters: uri.query().unwrap_or_default(),
+        };
         let (index, rest, names) = match self.routes.find(&query) {
             Found::Entry { index, rest, names } => (index, rest, names),
             Found::OtherMethods(allowed) => {
@@ -124,7 +141,11 @@ impl Handler for Router {
         Box::pin(async move {
             let begin = Instant::now();
             let (mut response, label) = self.answer(request).await;
-            label.metrics.observe(response.status().as_u16(), begin.elapsed());
+            let (status, time) = (response.status().as_u16(), begin.elapsed());
+            match response.extensions_mut().remove::<Counted>() {
+                None => label.metrics.observe(status, time),
+                Some(Counted(metrics)) => metrics.observe(status, time),
+            }
             response.extensions_mut().get_or_insert_with(|| label.served.clone());
             response
         })

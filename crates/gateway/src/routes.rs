@@ -6,6 +6,7 @@
 //! is visited at most once.
 
 use crate::path;
+use http::header::ACCESS_CONTROL_REQUEST_METHOD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sampan_app::Route;
 use std::cmp::Reverse;
@@ -22,7 +23,11 @@ pub struct Entry {
     names: Vec<String>,
     host: Option<Host>,
     methods: Vec<Method>,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    /// `None`: any value.
+    headers: Vec<(HeaderName, Option<HeaderValue>)>,
+    query: Vec<(String, Option<String>)>,
+    /// What a browser asks about the route beforehand belongs to it.
+    preflights: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +61,8 @@ pub struct Query<'a> {
     pub host: &'a str,
     pub method: &'a Method,
     pub headers: &'a HeaderMap,
+    /// The query of the URI.
+    pub parameters: &'a str,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -122,6 +129,8 @@ impl Routes {
             host: route.host.as_deref().map(Host::parse).transpose()?,
             methods: route.methods.iter().map(|method| parse_method(method)).collect::<Result<_, _>>()?,
             headers: route.headers.iter().map(parse_header).collect::<Result<_, _>>()?,
+            query: route.query.iter().map(|(name, value)| (name.clone(), unless_any(value))).collect(),
+            preflights: route.policy.cors.is_some(),
         });
         Ok(())
     }
@@ -209,17 +218,21 @@ impl<'q> Search<'_, 'q> {
 
     /// The first of these routes that the rest of the request fits.
     fn admitted(&mut self, candidates: &[usize]) -> Option<usize> {
-        let Query { host, method, headers, .. } = self.query;
+        let Query { host, headers, parameters, .. } = self.query;
         for index in candidates {
             let entry = &self.routes.entries[*index];
             if !entry.host.as_ref().is_none_or(|pattern| pattern.matches(host)) {
                 continue;
             }
-            let has = |(name, value)| headers.get_all(name).iter().any(|one| one == value);
-            if !entry.headers.iter().map(|(name, value)| (name, value)).all(has) {
+            let has = |(name, value): &(HeaderName, Option<HeaderValue>)| match value {
+                Some(value) => headers.get_all(name).iter().any(|one| one == value),
+                None => headers.contains_key(name),
+            };
+            if !entry.headers.iter().all(has) || !entry.query.iter().all(|one| has_parameter(parameters, one))
+            {
                 continue;
             }
-            if entry.allows(method) {
+            if entry.allows(self.query) {
                 return Some(*index);
             }
             for method in &entry.methods {
@@ -233,20 +246,32 @@ impl<'q> Search<'_, 'q> {
 }
 
 impl Entry {
-    /// HEAD is GET without a body, so a route for GET takes both (RFC 9110, section 9.3.2).
-    fn allows(&self, method: &Method) -> bool {
-        self.methods.is_empty()
-            || self.methods.contains(method)
-            || (method == Method::HEAD && self.methods.contains(&Method::GET))
+    fn allows(&self, query: &Query<'_>) -> bool {
+        if self.methods.is_empty() || self.takes(query.method) {
+            return true;
+        }
+        let preflight = self.preflights && query.method == Method::OPTIONS;
+        let asked = preflight.then(|| query.headers.get(ACCESS_CONTROL_REQUEST_METHOD)).flatten();
+        asked
+            .and_then(|asked| Method::from_bytes(asked.as_bytes()).ok())
+            .is_some_and(|asked| self.takes(&asked))
     }
 
-    fn narrowness(&self) -> (bool, usize, bool, usize) {
+    /// HEAD is GET without a body, so a route for GET takes both (RFC 9110, section 9.3.2).
+    fn takes(&self, method: &Method) -> bool {
+        self.methods.contains(method) || (method == Method::HEAD && self.methods.contains(&Method::GET))
+    }
+
+    /// More conditions are narrower, and of as many those that want a certain value.
+    fn narrowness(&self) -> (bool, usize, bool, usize, usize) {
         let (exact, length) = match &self.host {
             Some(Host::Exact(_)) => (true, 0),
             Some(Host::Below(domain)) => (false, domain.len()),
             None => (false, 0),
         };
-        (exact, length, !self.methods.is_empty(), self.headers.len())
+        let values = self.headers.iter().filter(|(_, value)| value.is_some()).count()
+            + self.query.iter().filter(|(_, value)| value.is_some()).count();
+        (exact, length, !self.methods.is_empty(), self.headers.len() + self.query.len(), values)
     }
 }
 
@@ -295,10 +320,32 @@ fn parse_method(text: &str) -> Result<Method, String> {
     Method::from_bytes(text.as_bytes()).map_err(|_| format!("`{text}` is no HTTP method"))
 }
 
-fn parse_header((name, value): &(String, String)) -> Result<(HeaderName, HeaderValue), String> {
+fn parse_header((name, value): &(String, String)) -> Result<(HeaderName, Option<HeaderValue>), String> {
     let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header's name"))?;
-    let value = HeaderValue::from_str(value).map_err(|_| format!("`{name}` cannot have that value"))?;
-    Ok((key, value))
+    let value = unless_any(value).map(|value| HeaderValue::from_str(&value)).transpose();
+    Ok((key, value.map_err(|_| format!("`{name}` cannot have that value"))?))
+}
+
+/// `*` stands for any value.
+fn unless_any(value: &str) -> Option<String> {
+    (value != "*").then(|| value.to_owned())
+}
+
+/// Whether a query has a parameter, with a value if one is wanted; both are compared decoded, as forms encode
+/// them (<https://url.spec.whatwg.org/#urlencoded-parsing>).
+fn has_parameter(query: &str, (name, value): &(String, Option<String>)) -> bool {
+    query.split('&').filter(|pair| !pair.is_empty()).any(|pair| {
+        let (key, text) = pair.split_once('=').unwrap_or((pair, ""));
+        is_decoded(key, name) && value.as_ref().is_none_or(|value| is_decoded(text, value))
+    })
+}
+
+fn is_decoded(encoded: &str, text: &str) -> bool {
+    if !encoded.contains(['%', '+']) {
+        return encoded == text;
+    }
+    let spaced = encoded.replace('+', " ");
+    percent_encoding::percent_decode_str(&spaced).eq(text.bytes())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ fn route(path: &str) -> Route {
 
 fn find(routes: &Routes, path: &str) -> Found {
     let headers = HeaderMap::new();
-    routes.find(&Query { path, host: "localhost", method: &Method::GET, headers: &headers })
+    routes.find(&Query { path, host: "localhost", method: &Method::GET, headers: &headers, parameters: "" })
 }
 
 /// The routes that requests find, in whatever order the manifest lists them; `-` for none.
@@ -158,7 +158,13 @@ fn hosts_methods_and_headers_narrow() {
         let headers: HeaderMap =
             beta.iter().map(|value| ("x-beta".parse().unwrap(), value.parse().unwrap())).collect();
         let method = method.parse().unwrap();
-        let found = match routes.find(&Query { path: "/a", host, method: &method, headers: &headers }) {
+        let found = match routes.find(&Query {
+            path: "/a",
+            host,
+            method: &method,
+            headers: &headers,
+            parameters: "",
+        }) {
             Found::Entry { index, .. } => Ok(index),
             Found::OtherMethods(mut methods) => {
                 methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));

@@ -59,6 +59,17 @@ pub struct Matched {
     pub names: Vec<(String, String)>,
 }
 
+/// The host that the client asked for, where its route has rewritten it.
+#[derive(Clone, Debug)]
+pub struct AskedHost(pub http::HeaderValue);
+
+/// What an upstream puts into a response's extensions: the server that gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Via {
+    pub upstream: std::sync::Arc<str>,
+    pub address: SocketAddr,
+}
+
 pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }

@@ -34,6 +34,8 @@ pub enum TlsError {
     Mismatch(PathBuf, PathBuf),
     #[error("{0} cannot be used")]
     Unusable(PathBuf, #[source] rustls::Error),
+    #[error("this machine has no trusted root certificates{0}")]
+    NoRoots(String),
 }
 
 impl TlsError {
@@ -53,6 +55,7 @@ impl TlsError {
             TlsError::Mismatch(..) => {
                 "the key must be the one that the first certificate was made for".to_owned()
             }
+            TlsError::NoRoots(_) => "install ca-certificates, set SSL_CERT_FILE, or name a `ca`".to_owned(),
             TlsError::Unusable(..) => "make the certificate and key anew".to_owned(),
         }
     }
@@ -62,6 +65,8 @@ impl TlsError {
 #[derive(Debug)]
 pub(crate) struct Certificates {
     files: TlsFiles,
+    /// Whether clients are told that HTTP is spoken here.
+    http: bool,
     config: ArcSwap<ServerConfig>,
     stamps: Mutex<Seen>,
 }
@@ -78,10 +83,10 @@ struct Seen {
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 impl Certificates {
-    pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
+    pub fn load(files: TlsFiles, http: bool) -> Result<Self, TlsError> {
         let stamps = Mutex::new(Seen { stamps: stamps(&files), failed: false });
-        let config = ArcSwap::new(Arc::new(config(&files)?));
-        Ok(Certificates { files, config, stamps })
+        let config = ArcSwap::new(Arc::new(config(&files, http)?));
+        Ok(Certificates { files, http, config, stamps })
     }
 
     pub fn current(&self) -> Arc<ServerConfig> {
@@ -98,7 +103,7 @@ impl Certificates {
         }
         seen.stamps = now;
         let cert = self.files.cert.display().to_string();
-        match config(&self.files) {
+        match config(&self.files, self.http) {
             Ok(config) => {
                 seen.failed = false;
                 self.config.store(Arc::new(config));
@@ -146,13 +151,9 @@ fn stamps(files: &TlsFiles) -> [Stamp; 2] {
     })
 }
 
-fn config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
-    let cert = read(&files.cert)?;
-    let chain: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&cert).collect();
-    let chain = chain.ok().filter(|chain| !chain.is_empty());
-    let chain = chain.ok_or_else(|| TlsError::NoCertificate(files.cert.clone()))?;
-    let key = read(&files.key)?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| TlsError::NoKey(files.key.clone()))?;
+fn config(files: &TlsFiles, http: bool) -> Result<ServerConfig, TlsError> {
+    let chain = certificates(&files.cert)?;
+    let key = private_key(&files.key)?;
     let unusable = |error| match error {
         rustls::Error::InconsistentKeys(_) => TlsError::Mismatch(files.cert.clone(), files.key.clone()),
         error => TlsError::Unusable(files.cert.clone(), error),
@@ -162,10 +163,23 @@ fn config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         .with_safe_default_protocol_versions()
         .map_err(unusable)?;
     let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(unusable)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    if http {
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    }
     // A session is resumed without a store of ours; the keys of the tickets change by themselves.
     config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(unusable)?;
     Ok(config)
+}
+
+/// At least one.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&read(path)?).collect();
+    let chain = chain.ok().filter(|chain| !chain.is_empty());
+    chain.ok_or_else(|| TlsError::NoCertificate(path.to_owned()))
+}
+
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| TlsError::NoKey(path.to_owned()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -1,5 +1,7 @@
 //! The metrics of this process, as Prometheus reads them (text format of OpenMetrics 1.0).
 
+use crate::tcp::{Tcp, TcpMetrics};
+use crate::upstream::{UpstreamMetrics, Upstreams};
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram};
 use prometheus_client::registry::{Registry, Unit};
@@ -60,6 +62,8 @@ pub struct Metrics {
     pub connections_refused: Counter,
     /// Lines of the access log that were not written: its thread or the disk could not take them.
     pub log_lines_dropped: Counter,
+    /// Requests that a rate limit could not count because its store was down.
+    pub requests_uncounted: Counter,
     requests: Family<Status, Counter>,
     durations: Family<Route, Histogram, fn() -> Histogram>,
     created: Family<Component, Counter>,
@@ -72,6 +76,8 @@ pub struct Metrics {
     filter_instances: Family<Filter, Gauge>,
     filter_failures: Family<FilterReason, Counter>,
     filter_breakers: Family<Filter, Gauge>,
+    upstreams: Upstreams,
+    tcp: Tcp,
 }
 
 /// The metrics of this process.
@@ -87,6 +93,7 @@ impl Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
+            requests_uncounted: Counter::default(),
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS)),
             created: Family::default(),
@@ -99,6 +106,8 @@ impl Metrics {
             filter_instances: Family::default(),
             filter_failures: Family::default(),
             filter_breakers: Family::default(),
+            upstreams: Upstreams::default(),
+            tcp: Tcp::default(),
         };
         let r = &mut all.registry;
         r.register("connections", "Connections that are open", all.connections.clone());
@@ -106,6 +115,8 @@ impl Metrics {
         r.register("connections_refused", "Connections closed because there were too many", refused);
         let dropped = all.log_lines_dropped.clone();
         r.register("log_lines_dropped", "Lines of the access log that could not be written", dropped);
+        let uncounted = all.requests_uncounted.clone();
+        r.register("requests_uncounted", "Requests that no rate limit could count", uncounted);
         r.register("requests", "Requests by route and class of status", all.requests.clone());
         let durations = all.durations.clone();
         r.register_with_unit("request_duration", "Until the response's headers", Unit::Seconds, durations);
@@ -125,6 +136,8 @@ impl Metrics {
         r.register("filter_failures", "Instances of a filter that were ended, by reason", failures);
         let breakers = all.filter_breakers.clone();
         r.register("filter_breaker_open", "1 while a filter that crashes in a loop is not asked", breakers);
+        all.upstreams.register(r);
+        all.tcp.register(r);
         all
     }
 
@@ -137,6 +150,16 @@ impl Metrics {
             breaker_open: self.filter_breakers.get_or_create_owned(&labels),
             labels,
         }
+    }
+
+    /// The handles of one upstream.
+    pub fn upstream(&'static self, app: &str, upstream: &str) -> UpstreamMetrics {
+        self.upstreams.of(app, upstream)
+    }
+
+    /// The handles of one TCP route, by its address and upstream.
+    pub fn tcp(&'static self, app: &str, listen: &str, to: &str) -> TcpMetrics {
+        self.tcp.of(app, listen, to)
     }
 
     /// The handles of one component.
@@ -166,6 +189,11 @@ impl Metrics {
         let mut text = String::new();
         // Writing to a string fails never.
         let _ = encode(&mut text, &self.registry);
+        const END: &str = "# EOF\n";
+        let end = text.ends_with(END);
+        text.truncate(text.len() - if end { END.len() } else { 0 });
+        crate::own::render(&mut text);
+        text.push_str(END);
         text
     }
 }

@@ -1,7 +1,7 @@
 //! Apps in `examples/spin`, built with the published SDKs: each a folder with its `spin.toml` and the wasm where
 //! that says. Kept like packages, and built again when their source changes.
 
-use crate::packages::{cargo, copy_folder, kept, pip_into, run};
+use crate::packages::{cargo, copy_folder, kept, npm_build, pip_into, run};
 use crate::root;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -48,12 +48,7 @@ pub fn spin_javascript_app() -> Option<PathBuf> {
     let source = root().join("examples/spin/javascript");
     kept("spin", "javascript", &digest(&source), |folder| {
         copy_folder(&source.join("."), folder)?;
-        // The lock file names versions and digests of all that is fetched.
-        run(Command::new("npm")
-            .args(["install", "--silent", "--no-audit", "--no-fund"])
-            .current_dir(folder))?;
-        run(Command::new("npm").args(["run", "--silent", "build"]).current_dir(folder))?;
-        fs::remove_dir_all(folder.join("node_modules")).map_err(|error| error.to_string())
+        npm_build(folder)
     })
 }
 

@@ -1,6 +1,6 @@
 //! Paths of routes: what they may be, and which of them get in each other's way.
 
-use super::findings::{Findings, Span, quoted};
+use super::findings::{Findings, Span, nearest, quoted};
 use super::tree::Text;
 use crate::{App, Route, Severity, Target};
 use std::collections::{HashMap, HashSet};
@@ -21,7 +21,8 @@ pub(super) fn check_path(text: Text<'_>, f: &mut Findings) -> Option<String> {
     }
 }
 
-fn normal(path: &str) -> Result<String, String> {
+/// The path with the wildcard spelled `/...`, or what is wrong with it.
+pub(super) fn normal(path: &str) -> Result<String, String> {
     if !path.starts_with('/') {
         return Err("it does not begin with `/`".to_owned());
     }
@@ -67,6 +68,20 @@ fn normal(path: &str) -> Result<String, String> {
     Ok(path)
 }
 
+/// Checks that what a new path takes from a route's path is there: `:name`, and the final `/...`.
+pub(super) fn check_substitution(new: &str, path: &str) -> Result<(), String> {
+    let segments: Vec<&str> = path.split('/').collect();
+    for segment in new.split('/') {
+        if segment == "..." && segments.last() != Some(&"...") {
+            return Err(format!("{} matches nothing that `...` could stand for", quoted(path)));
+        }
+        if segment.starts_with(':') && !segments.contains(&segment) {
+            return Err(format!("there is no {} in {}", quoted(segment), quoted(path)));
+        }
+    }
+    Ok(())
+}
+
 /// `.` or `..`, also encoded: requests with such segments are refused before routes are looked at.
 fn is_dots(segment: &str) -> bool {
     matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
@@ -86,13 +101,30 @@ pub(super) fn shape(path: &str) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
+/// The upstream that a route names.
+pub(super) fn upstream(to: Text<'_>, name: &str, app: &App, f: &mut Findings) -> Option<String> {
+    if app.upstreams.contains_key(name) {
+        return Some(name.to_owned());
+    }
+    let help = match nearest(name, app.upstreams.keys().map(String::as_str)) {
+        Some(one) => format!("did you mean `upstream:{one}`?"),
+        None => "an upstream is declared by [upstream.NAME] with `servers`".to_owned(),
+    };
+    f.error_help(to.span, format!("there is no upstream {}", quoted(name)), help);
+    None
+}
+
 /// Two routes that match the same requests: which one answers would be chance.
 pub(super) fn report_conflicts(routes: &[Route], places: &[Span], f: &mut Findings) {
     let mut seen: HashMap<_, Vec<&Route>> = HashMap::new();
     for (route, span) in routes.iter().zip(places) {
-        let mut headers = route.headers.clone();
-        headers.sort();
-        let same = seen.entry((route.host.clone(), shape(&route.path), headers)).or_default();
+        let sorted = |pairs: &[(String, String)]| {
+            let mut pairs = pairs.to_vec();
+            pairs.sort();
+            pairs
+        };
+        let narrowed = (sorted(&route.headers), sorted(&route.query));
+        let same = seen.entry((route.host.clone(), shape(&route.path), narrowed)).or_default();
         if let Some(other) = same.iter().find(|other| overlap(route, other)) {
             f.error_help(
                 *span,
@@ -135,7 +167,7 @@ fn components(to: &Target) -> Vec<&str> {
     match to {
         Target::Component(name) => vec![name],
         Target::Static(folder) => folder.or.iter().map(String::as_str).collect(),
-        Target::Split(targets) => targets.iter().flat_map(|(to, _)| components(to)).collect(),
+        Target::Split(split) => split.targets.iter().flat_map(|(to, _)| components(to)).collect(),
         Target::Upstream(_) | Target::Redirect { .. } | Target::Respond { .. } => Vec::new(),
     }
 }

@@ -228,6 +228,10 @@ impl<'a> Value<'a> {
         self.value.is_table()
     }
 
+    pub fn is_list(&self) -> bool {
+        self.value.is_array()
+    }
+
     pub fn as_str(&self) -> Option<&'a str> {
         self.value.as_str()
     }

@@ -190,17 +190,8 @@ pub async fn system_tls() -> Result<Arc<ClientConfig>, Error> {
 }
 
 fn load_system_roots() -> Result<RootCertStore, Error> {
-    let loaded = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(loaded.certs);
-    if roots.is_empty() {
-        let why = loaded.errors.first().map_or_else(String::new, |error| format!(": {error}"));
-        let help = "install ca-certificates or set SSL_CERT_FILE";
-        return Err(Error::Configuration(format!(
-            "this machine has no trusted root certificates{why}; {help}"
-        )));
-    }
-    Ok(roots)
+    let roots = sampan_service::system_roots();
+    roots.map_err(|error| Error::Configuration(format!("{error}; {}", error.help())))
 }
 
 /// TLS 1.2 and 1.3 with HTTP/2 preferred, trusting `roots`.

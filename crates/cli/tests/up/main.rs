@@ -1,5 +1,6 @@
 //! `sampan up` as a user meets it: manifests in a folder, a process, requests over the network.
 
+mod add_header;
 mod apps;
 mod bad_input;
 mod demo;
@@ -7,9 +8,12 @@ mod filter_chain;
 mod flash_sale;
 mod lifecycle;
 mod load;
+mod policy;
 mod reload;
 mod routes;
 mod spin;
+mod tcp;
+mod tcp_filters;
 mod watch;
 mod wordpress;
 

@@ -1,19 +1,35 @@
-//! ProxyWasm filters.
+//! proxy-wasm, versions 0.1.0, 0.2.0 and 0.2.1 (proxy-wasm/spec): what Envoy's filters speak.
+//!
+//! A [`ProxyWasm`] is a plug-in: one code with one configuration. Its VMs ([`vms`]) are each worker's own ([`group`]);
+//! a VM is in a [`slot`] between calls. [`exchange`] is the life of an exchange, [`body`] that of its bodies. What a
+//! guest sees of both is [`state`], on which the functions in [`host`] work.
 
-use crate::abi::ProxyAbi;
-use crate::code::Code;
-use http::{Request, Response};
-use sampan_service::{Body, Handler};
-use std::sync::Arc;
+mod body;
+mod calls;
+mod chunks;
+mod exchange;
+mod exports;
+mod facts;
+mod foreign;
+mod group;
+mod grpc;
+mod head;
+mod host;
+mod ids;
+mod local;
+mod map;
+mod plugin;
+mod protobuf;
+mod slot;
+mod space;
+mod state;
+mod stream;
+mod tcp;
+mod tick;
+mod values;
+mod vm;
+mod vm_calls;
+mod vm_tcp;
+mod vms;
 
-pub struct ProxyWasm {}
-
-impl ProxyWasm {
-    pub async fn prove(_code: &Arc<Code>, _abi: ProxyAbi, _config: &str) -> Result<Arc<Self>, String> {
-        Err("filters of this kind are not known yet".to_owned())
-    }
-
-    pub async fn exchange(self: Arc<Self>, next: Arc<dyn Handler>, request: Request<Body>) -> Response<Body> {
-        next.handle(request).await
-    }
-}
+pub use plugin::ProxyWasm;

@@ -1,8 +1,12 @@
 //! The gateway as its clients see it: requests in, responses out.
 
+mod cors;
 mod escapes;
 mod files;
+mod policy;
 mod routing;
+mod shares;
+mod tcp;
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -83,8 +87,7 @@ fn ask(router: &Router, method: &str, target: &str, headers: &[(&str, &str)], bo
     }
     let body = if body.is_empty() { empty() } else { full(body.to_owned()) };
     let request = request.body(body).unwrap_or_else(|error| panic!("{target}: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(async {
+    block_on(async {
         let (head, mut rest) = router.handle(request).await.into_parts();
         let (mut body, mut broke) = (Vec::new(), None);
         while let Some(frame) = rest.frame().await {
@@ -96,6 +99,10 @@ fn ask(router: &Router, method: &str, target: &str, headers: &[(&str, &str)], bo
         let served = head.extensions.get().cloned().expect("an answer says what served it");
         Got { status: head.status.as_u16(), headers: head.headers, served, body, broke }
     })
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(work)
 }
 
 fn get(router: &Router, target: &str) -> Got {

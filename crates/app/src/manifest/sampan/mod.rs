@@ -3,8 +3,12 @@
 mod component;
 mod filter;
 mod grants;
+mod policy;
 mod route;
 mod stores;
+mod tcp;
+mod upstream;
+mod upstream_parts;
 
 pub(super) use component::{build, set_env};
 pub(super) use grants::{add_default_keyvalue, add_default_sql};
@@ -40,20 +44,25 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) 
         }
     }
     filter::read_all(table.table("filter", f), source, &variables, &mut app, f);
+    upstream::read_all(table.table("upstream", f), source, &variables, &mut app, f);
     let mut places = Vec::new();
     for route in table.tables("route", f) {
         let span = route.span;
-        if let Some((route, place)) = route::read(route, source, &variables, &app, f) {
+        if let Some((route, place)) = route::read(route, source, &variables, &mut app, f) {
             app.routes.push(route);
             places.push(place.unwrap_or(span));
         }
     }
     routes::report_conflicts(&app.routes, &places, f);
+    for tcp in table.tables("tcp", f) {
+        let tcp = tcp::read(tcp, source, &variables, &app, f);
+        app.tcp.extend(tcp);
+    }
     if let Some(telemetry) = table.table("telemetry", f) {
         read_telemetry(telemetry, &mut app, f);
     }
-    table.later(&["upstream", "messaging", "trigger", "dapr", "secrets", "lock"], f);
-    if app.routes.is_empty() && !f.has_errors() {
+    table.later(&["messaging", "trigger", "dapr", "secrets", "lock"], f);
+    if app.routes.is_empty() && app.tcp.is_empty() && !f.has_errors() {
         f.error_in_file(
             "the app has no route, so no request would be answered",
             "add [[route]] with `path = \"/...\"` and `to = \"NAME\"` of a component, or `to = \"static:FOLDER\"`",
@@ -92,17 +101,19 @@ fn read_app<'a>(
 fn read_listen(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) -> Option<Listen> {
     let address = table.require("address", f, "add `address = \"127.0.0.1:8080\"`");
     let address = address.and_then(|value| value.string(f)).and_then(|text| parse_address(text, f));
-    let tls = table.table("tls", f).and_then(|mut tls| {
-        let mut path = |key, f: &mut Findings| {
-            let value = tls.require(key, f, "`tls` names two files in PEM: `cert` and `key`")?;
-            Some(source.root.join(value.string(f)?.text))
-        };
-        let (cert, key) = (path("cert", f), path("key", f));
-        tls.finish(f);
-        Some(Tls { cert: cert?, key: key? })
-    });
+    let tls = table.table("tls", f).and_then(|tls| read_tls(tls, source, f));
     table.finish(f);
     Some(Listen { address: address?, tls })
+}
+
+fn read_tls(mut tls: Table<'_>, source: &Source<'_>, f: &mut Findings) -> Option<Tls> {
+    let mut path = |key, f: &mut Findings| {
+        let value = tls.require(key, f, "`tls` names two files in PEM: `cert` and `key`")?;
+        Some(source.root.join(value.string(f)?.text))
+    };
+    let (cert, key) = (path("cert", f), path("key", f));
+    tls.finish(f);
+    Some(Tls { cert: cert?, key: key? })
 }
 
 fn parse_address(text: Text<'_>, f: &mut Findings) -> Option<SocketAddr> {

@@ -1,14 +1,19 @@
 //! `[[route]]`.
 
-use super::filter;
+use super::{filter, policy};
 use crate::manifest::Source;
 use crate::manifest::findings::{Findings, Span, nearest, quoted};
 use crate::manifest::names::{is_header_value, is_token};
 use crate::manifest::routes;
-use crate::manifest::tree::{Table, Text};
+use crate::manifest::tree::{Table, Text, Value};
 use crate::manifest::variables::Variables;
-use crate::{App, Route, StaticFolder, Target};
+use crate::{App, Route, Split, StaticFolder, Target};
 
+const SPLIT_HELP: &str = "write to = [{ to = \"api\", weight = 90 }, { to = \"api-v2\", weight = 10 }]";
+/// The weight of a target, and so about the sum that 100 of them may have.
+const WEIGHT_MAX: u32 = 1_000_000;
+/// Targets of one route.
+const TARGETS_MAX: usize = 100;
 const TO_HELP: &str =
     "write the name of a component, \"upstream:NAME\", \"static:FOLDER\" or \"redirect:URL\"";
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
@@ -20,7 +25,7 @@ pub(super) fn read(
     mut table: Table<'_>,
     source: &Source<'_>,
     variables: &Variables,
-    app: &App,
+    app: &mut App,
     f: &mut Findings,
 ) -> Option<(Route, Option<Span>)> {
     let path = table.require("path", f, "add `path = \"/...\"`, which matches every path");
@@ -29,13 +34,13 @@ pub(super) fn read(
     let host = table.string("host", f).and_then(|text| host(text, f));
     let methods = methods(&mut table, f);
     let headers = headers(&mut table, f);
-    let to = table.require("to", f, TO_HELP).and_then(|value| value.string(f));
-    let options = StaticOptions::read(&mut table);
-    let status = table.get("status").map(|value| (value.span, table.number("status", 300, 399, f)));
-    let to = to.and_then(|to| target(to, &options, status, source, app, &mut table, f));
+    let query = query(&mut table, f);
+    let context = Context { path: pattern.as_deref(), source, app };
+    let to = table.require("to", f, TO_HELP).and_then(|to| targets(&to, &mut table, &context, f));
     let filters = filter::uses(&mut table, variables, app, f);
+    let policy = policy::read(&mut table, pattern.as_deref(), app, f);
     table.finish(f);
-    let route = Route { host, methods, headers, filters, ..Route::new(pattern?, to?) };
+    let route = Route { host, methods, headers, query, filters, policy, ..Route::new(pattern?, to?) };
     Some((route, path.map(|text| text.span)))
 }
 
@@ -88,6 +93,51 @@ fn headers(table: &mut Table<'_>, f: &mut Findings) -> Vec<(String, String)> {
     headers
 }
 
+fn query(table: &mut Table<'_>, f: &mut Findings) -> Vec<(String, String)> {
+    let pairs = table.string_map("query", f);
+    pairs.into_iter().map(|(name, value)| (name.text.to_owned(), value.text.to_owned())).collect()
+}
+
+/// What a target may name.
+struct Context<'a> {
+    /// Of the route.
+    path: Option<&'a str>,
+    source: &'a Source<'a>,
+    app: &'a App,
+}
+
+/// One target, or several with their weights.
+fn targets(to: &Value<'_>, table: &mut Table<'_>, context: &Context<'_>, f: &mut Findings) -> Option<Target> {
+    let split = to.as_str().is_none();
+    let by = policy::split_by(table, split, f);
+    if !split {
+        let to = to.string(f)?;
+        return target(to, table, context, f);
+    }
+    let items = to.items("a target, or a list of targets with their weights", f);
+    if items.is_empty() || items.len() > TARGETS_MAX {
+        let message = format!("`to` has {} targets; 1 to {TARGETS_MAX} are possible", items.len());
+        if !f.has_errors() {
+            f.error_help(to.span, message, SPLIT_HELP);
+        }
+        return None;
+    }
+    let mut targets = Vec::new();
+    for item in items {
+        let Some(mut table) = item.table(f) else { continue };
+        let to = table.require("to", f, SPLIT_HELP).and_then(|value| value.string(f));
+        let weight = table.require("weight", f, SPLIT_HELP);
+        let weight = weight.and_then(|_| table.number_u32("weight", 0, WEIGHT_MAX, f));
+        let to = to.and_then(|to| target(to, &mut table, context, f));
+        table.finish(f);
+        targets.extend(to.zip(weight));
+    }
+    if targets.iter().all(|(_, weight)| *weight == 0) && !f.has_errors() {
+        f.error_help(to.span, "no target has a weight, so none would get a request", SPLIT_HELP);
+    }
+    Some(Target::Split(Split { targets, by }))
+}
+
 /// Options of static folders, and where they stand.
 struct StaticOptions {
     used: Vec<(&'static str, Span)>,
@@ -112,15 +162,10 @@ impl StaticOptions {
     }
 }
 
-fn target(
-    to: Text<'_>,
-    options: &StaticOptions,
-    status: Option<(Span, Option<u64>)>,
-    source: &Source<'_>,
-    app: &App,
-    table: &mut Table<'_>,
-    f: &mut Findings,
-) -> Option<Target> {
+fn target(to: Text<'_>, table: &mut Table<'_>, context: &Context<'_>, f: &mut Findings) -> Option<Target> {
+    let Context { path, source, app } = *context;
+    let options = StaticOptions::read(table);
+    let status = table.get("status").map(|value| (value.span, table.number("status", 300, 399, f)));
     let (kind, rest) = to.text.split_once(':').unwrap_or(("", to.text));
     if let Some((span, _)) = status.filter(|_| kind != "redirect") {
         f.error_help(span, "`status` belongs to redirects", "remove it, or write `to = \"redirect:URL\"`");
@@ -131,8 +176,8 @@ fn target(
     match kind {
         "" => component(to, rest, app, f).map(Target::Component),
         "static" => static_folder(to, rest, source, app, table, f).map(Target::Static),
-        "redirect" => redirect(to, rest, status, f),
-        "upstream" => upstream(to, rest, app, f).map(Target::Upstream),
+        "redirect" => redirect(to, rest, status, path, f),
+        "upstream" => routes::upstream(to, rest, app, f).map(Target::Upstream),
         _ => {
             f.error_help(to.span, format!("{} is nowhere", quoted(to.text)), TO_HELP);
             None
@@ -149,18 +194,6 @@ fn component(to: Text<'_>, name: &str, app: &App, f: &mut Findings) -> Option<St
         None => format!("{TO_HELP}; a component is declared by [component.NAME]"),
     };
     f.error_help(to.span, format!("there is no component {}", quoted(name)), help);
-    None
-}
-
-fn upstream(to: Text<'_>, name: &str, app: &App, f: &mut Findings) -> Option<String> {
-    if app.upstreams.contains_key(name) {
-        return Some(name.to_owned());
-    }
-    let help = match nearest(name, app.upstreams.keys().map(String::as_str)) {
-        Some(one) => format!("did you mean `upstream:{one}`?"),
-        None => "an upstream is declared by [upstream.NAME] with `servers`".to_owned(),
-    };
-    f.error_help(to.span, format!("there is no upstream {}", quoted(name)), help);
     None
 }
 
@@ -220,6 +253,7 @@ fn redirect(
     to: Text<'_>,
     location: &str,
     status: Option<(Span, Option<u64>)>,
+    path: Option<&str>,
     f: &mut Findings,
 ) -> Option<Target> {
     let valid = location.starts_with('/')
@@ -231,6 +265,14 @@ fn redirect(
             to.span,
             format!("{} is not a place to redirect to", quoted(location)),
             "write a URL or a path, such as \"redirect:https://example.com/\" or \"redirect:/new\"",
+        );
+        return None;
+    }
+    if let Some(what) = path.and_then(|path| check_location(location, path).err()) {
+        f.error_help(
+            to.span,
+            format!("{} is not a place to redirect to: {what}", quoted(location)),
+            "`:name` and the final `/...` stand for what they matched in `path`",
         );
         return None;
     }
@@ -249,4 +291,20 @@ fn redirect(
         }
     };
     Some(Target::Redirect { status, location: location.to_owned() })
+}
+
+/// What a location takes from the route's path is there, and does not choose the host.
+fn check_location(location: &str, path: &str) -> Result<(), String> {
+    let (host, rest) = match location.split_once("://").filter(|_| !location.starts_with('/')) {
+        Some((_, rest)) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
+        None => ("-", location),
+    };
+    if host.is_empty() || host.starts_with(':') || host == "..." {
+        return Err("it has no host".to_owned());
+    }
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    if rest.strip_suffix("/...").unwrap_or(rest).split('/').any(|segment| segment == "...") {
+        return Err("`...` stands at the end".to_owned());
+    }
+    routes::check_substitution(rest, path)
 }

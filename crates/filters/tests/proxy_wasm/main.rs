@@ -1,0 +1,14 @@
+//! proxy-wasm filters in front of handlers: what clients and operators see.
+
+mod bad;
+mod bodies;
+mod cost;
+mod edges;
+mod foreign;
+mod greeter;
+mod grpc;
+mod harness;
+mod headers;
+mod pauses;
+mod shared;
+mod tcp;
