@@ -1,10 +1,16 @@
-//! A chain that mixes kinds of filters, before a component and before a folder.
+//! A chain that mixes all four kinds of filters, before a component, an upstream and a folder.
 
 use crate::{App, component};
-use sampan_testing::guest;
+use sampan_testing::{HttpServer, Response, guest};
+
+/// What the upstream says it got.
+const UPSTREAM: &str = "upstream: /upstream Some(\"1\")";
 
 #[test]
 fn kinds_of_filters_in_one_chain() {
+    let upstream = HttpServer::start(|request| {
+        Response::new(200, format!("upstream: {} {:?}", request.target, request.header("x-one")))
+    });
     let (one, two) = (guest("filter-http-wasm"), guest("filter-easegress"));
     let manifest = format!(
         r#"
@@ -25,14 +31,22 @@ parameters = {{ run = "set-resp-header x-easegress response" }}
 results = {{ wasmResult1 = "end", wasmResult2 = "component:hello" }}
 [filter.three]
 source = "{three}"
+[filter.four]
+source = "{four}"
+[upstream.shop]
+servers = ["{upstream}"]
+[[route]]
+path = "/upstream"
+to = "upstream:shop"
+filters = ["four", "three", "two", "one", "four"]
 [[route]]
 path = "/hello"
 to = "hello"
-filters = ["one", "two", "three", {{ use = "one", config = "" }}]
+filters = ["one", "two", "four", "three", {{ use = "one", config = "" }}]
 [[route]]
 path = "/file"
 to = "static:public"
-filters = ["three", "two", "one"]
+filters = ["three", "four", "two", "one"]
 [[route]]
 path = "/ends"
 to = "static:public"
@@ -45,6 +59,8 @@ filters = ["one", {{ use = "two", config = '{{"run": "set-path /hello\nreturn 2"
         hello = component("serve-hello").display(),
         one = one.display(),
         two = two.display(),
+        four = guest("proxy-add-header").display(),
+        upstream = upstream.address,
         three = component("filter-middleware").display(),
     );
     let app = App::new(&manifest);
@@ -52,14 +68,15 @@ filters = ["one", {{ use = "two", config = '{{"run": "set-path /hello\nreturn 2"
     let up = app.up();
     let hello = up.get("/hello").text();
     for (path, body, headers) in [
-        ("/hello", hello.as_str(), &["x-http-wasm", "x-easegress", "x-middleware"][..]),
-        ("/file", "a file", &["x-http-wasm", "x-easegress", "x-middleware"]),
+        ("/hello", hello.as_str(), &["x-http-wasm", "x-easegress", "x-middleware", "hello"][..]),
+        ("/upstream", UPSTREAM, &["x-http-wasm", "x-easegress", "x-middleware", "hello"]),
+        ("/file", "a file", &["x-http-wasm", "x-easegress", "x-middleware", "hello"]),
         ("/ends", "ended", &["x-http-wasm"]),
         ("/elsewhere", hello.as_str(), &["x-http-wasm"]),
     ] {
         let got = up.get(path);
         assert_eq!((got.status, got.text().as_str()), (200, body), "{path}");
-        for name in ["x-http-wasm", "x-easegress", "x-middleware"] {
+        for name in ["x-http-wasm", "x-easegress", "x-middleware", "hello"] {
             assert_eq!(got.header(name).is_some(), headers.contains(&name), "{path}: {name}");
         }
     }

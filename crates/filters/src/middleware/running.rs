@@ -70,7 +70,8 @@ impl Running {
                 Poll::Pending => {}
             }
             if returned {
-                return Poll::Ready(Err(Ended::NoAnswer));
+                // Polling says "not yet" also where a task has had its turn; what was sent is there all the same.
+                return Poll::Ready(head.try_recv().map_err(|_| Ended::NoAnswer));
             }
             while timer.as_mut().poll(cx).is_ready() {
                 let goes_on = !self.asked.is_empty() || watch.pieces() != pieces;

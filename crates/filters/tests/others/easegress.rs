@@ -2,9 +2,9 @@
 //! commands with `!` into the response's headers.
 
 use crate::harness::{Answering, Got, Site, filter, get, mirror, new_name, post, rust, says, send, wat};
-use crate::harness::{refused, run};
+use crate::harness::{limits_for, refused, run};
 use http::{HeaderMap, Request, Response};
-use sampan_app::{App, Filter as Spec, Limits, OnFailure, OnResult, Route, RouteFilter, Target};
+use sampan_app::{App, Filter as Spec, OnFailure, OnResult, Route, RouteFilter, Target};
 use sampan_capabilities::Backends;
 use sampan_service::{Body, Filter as _, Handler, Peer, empty, full};
 use std::sync::Arc;
@@ -216,7 +216,7 @@ fn faults_of_the_guest() {
     run(async {
         for (script, why) in [
             ("trap", "it trapped"),
-            ("loop", "its processor time of 20ms is over"),
+            ("loop", "its processor time of 200ms is over"),
             ("grow", "and may have 8.0 MiB"),
             ("return 11", "it returned 11"),
             ("set-status 42", "42 is no status"),
@@ -229,14 +229,18 @@ fn faults_of_the_guest() {
             ("set-resp-body more than eight bytes", "more than the 8 bytes"),
             ("set-body more than eight bytes", "more than the 8 bytes"),
         ] {
-            let timeout = Some(Duration::from_millis(20));
-            let limits = Limits { timeout, memory_bytes: Some(8 << 20), ..Limits::default() };
+            let limits = limits_for(script);
             let site = Site::new([Spec { limits, buffer_bytes: 8, ..scripted(script) }]).await;
             let got = send(&site.before(says("ok")), get("/")).await;
             assert_eq!((got.status, got.body.as_str()), (503, "503 Service Unavailable\n"), "{script}");
             assert!(site.logged(why), "{script}: {:?}", site.log());
-            let site =
-                Site::new([Spec { on_failure: OnFailure::Open, buffer_bytes: 8, ..scripted(script) }]).await;
+            let site = Site::new([Spec {
+                limits: limits_for(script),
+                on_failure: OnFailure::Open,
+                buffer_bytes: 8,
+                ..scripted(script)
+            }])
+            .await;
             let got = send(&site.before(mirror()), post("/path", "hello")).await;
             assert!(
                 got.body.starts_with("POST /path\n") && got.body.ends_with("hello"),
@@ -288,7 +292,10 @@ fn what_is_no_filter_is_refused() {
         ),
     ] {
         let folder = sampan_testing::temp_dir();
-        let said = run(refused(filter(wat(&folder, &format!("(module {text})")))));
+        let said = run(refused(Spec {
+            limits: limits_for(&text),
+            ..filter(wat(&folder, &format!("(module {text})")))
+        }));
         assert!(said.contains(why), "{text}:\n{said}");
     }
 }
@@ -374,7 +381,7 @@ fn allocations_have_the_exact_size() {
 #[test]
 fn a_timeout_is_one_instances_own() {
     run(async {
-        let limits = Limits { timeout: Some(Duration::from_millis(50)), ..Spec::default_limits() };
+        let limits = limits_for("loop");
         let site = Site::new([Spec { limits, ..scripted("") }]).await;
         let handler = site.before(says("ok"));
         let asked = |script: &'static str| {

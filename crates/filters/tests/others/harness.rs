@@ -5,7 +5,7 @@ use futures::channel::mpsc;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use sampan_app::{App, Filter as Spec};
+use sampan_app::{App, Filter as Spec, Limits};
 use sampan_capabilities::Backends;
 use sampan_engine::cache::Cache;
 use sampan_filters::{Destinations, Filter, Filters, Surroundings, load};
@@ -14,6 +14,7 @@ use sampan_service::{Answer, Body, BodyError, Filter as _, Handler, empty, full}
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 /// Runs a test in a runtime as a server's worker has it: one thread.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
@@ -57,8 +58,18 @@ pub fn wat(folder: &tempfile::TempDir, text: &str) -> PathBuf {
     path
 }
 
+/// With more time than usual, because a test is not alone on its machine.
 pub fn filter(source: PathBuf) -> Spec {
-    Spec { name: "filter".to_owned(), source, ..Spec::default() }
+    Spec { name: "filter".to_owned(), source, limits: limits(Duration::from_secs(5)), ..Spec::default() }
+}
+
+/// Little time for what never ends, and enough for all else.
+pub fn limits_for(script: &str) -> Limits {
+    limits(if script.contains("loop") { Duration::from_millis(200) } else { Duration::from_secs(5) })
+}
+
+fn limits(time: Duration) -> Limits {
+    Limits { timeout: Some(time), memory_bytes: Some(8 << 20), ..Limits::default() }
 }
 
 fn surroundings(app: &App, backends: Backends) -> Surroundings {

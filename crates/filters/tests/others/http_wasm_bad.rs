@@ -1,8 +1,8 @@
 //! http-wasm filters that fail, in every way that the ABI leaves them, and who is told.
 
-use crate::harness::{Answering, Site, filter, get, mirror, post, refused, run, says, send, wat};
+use crate::harness::{Answering, Site, filter, get, limits_for, mirror, post, refused, run, says, send, wat};
 use crate::http_wasm::{before, scripted};
-use sampan_app::{Filter as Spec, Limits, OnFailure};
+use sampan_app::{Filter as Spec, OnFailure};
 use std::time::Duration;
 
 const HEAD: &str = "(memory (export \"memory\") 1) \
@@ -30,7 +30,7 @@ fn what_is_no_filter_is_refused() {
             "incompatible import type for `http_handler::get_uri`",
         ),
         (format!("{HEAD}{request}(func (export \"_initialize\") unreachable)"), "it trapped"),
-        (format!("{HEAD}{request}(func (export \"_start\") (loop br 0))"), "processor time of 100ms is over"),
+        (format!("{HEAD}{request}(func (export \"_start\") (loop br 0))"), "processor time of 200ms is over"),
         (
             format!(
                 "(import \"http_handler\" \"get_uri\" (func $uri (param i32 i32) (result i32))) {HEAD}{request}\
@@ -40,7 +40,10 @@ fn what_is_no_filter_is_refused() {
         ),
     ] {
         let folder = sampan_testing::temp_dir();
-        let said = run(refused(filter(wat(&folder, &format!("(module {text})")))));
+        let said = run(refused(Spec {
+            limits: limits_for(&text),
+            ..filter(wat(&folder, &format!("(module {text})")))
+        }));
         assert!(said.contains(why), "{text}:\n{said}");
     }
 }
@@ -51,10 +54,10 @@ fn faults_of_the_guest_end_it() {
     run(async {
         for (script, why) in [
             ("trap", "it trapped"),
-            ("loop", "its processor time of 20ms is over"),
+            ("loop", "its processor time of 200ms is over"),
             ("grow", "and may have 8.0 MiB"),
             ("\n--\ntrap", "it trapped"),
-            ("\n--\nloop", "its processor time of 20ms is over"),
+            ("\n--\nloop", "its processor time of 200ms is over"),
             ("read 0 0", "reading no byte of a body"),
             ("read 7 1", "7 is no kind of body"),
             ("write 7 x", "7 is no kind of body"),
@@ -83,8 +86,7 @@ fn faults_of_the_guest_end_it() {
             ("\n--\nset-status 200", "needs the feature buffer_response"),
             ("\n--\nwrite 1 x", "needs the feature buffer_response"),
         ] {
-            let timeout = Some(Duration::from_millis(20));
-            let limits = Limits { timeout, memory_bytes: Some(8 << 20), ..Limits::default() };
+            let limits = limits_for(script);
             let site = Site::new([Spec { limits, ..scripted(script) }]).await;
             let handler = site.before(says("ok"));
             let got = send(&handler, get("/")).await;

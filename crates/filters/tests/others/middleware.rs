@@ -1,11 +1,12 @@
 //! Middleware of wasi:http 0.3: components that export the handler and import the next one.
 
 use crate::harness::{
-    Answering, Site, channel, component, filter, get, mirror, piece, post, refused, run, says, send, trailer,
+    Answering, Site, channel, component, filter, get, limits_for, mirror, piece, post, refused, run, says,
+    send, trailer,
 };
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use sampan_app::{Filter as Spec, Limits, OnFailure};
+use sampan_app::{Filter as Spec, OnFailure};
 use sampan_service::{Body, Handler, Matched, full};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -131,15 +132,11 @@ fn it_asks_the_next_handler_again() {
 #[test]
 fn faults_of_the_guest() {
     run(async {
-        let spec = || Spec {
-            limits: Limits { timeout: Some(Duration::from_millis(20)), ..Spec::default_limits() },
-            pause: Duration::from_secs(1),
-            ..filter(component("filter-middleware"))
-        };
+        let spec = || Spec { limits: limits_for("loop"), ..filter(component("filter-middleware")) };
         for (path, status, why) in [
             ("/trap", 503, "it trapped"),
             ("/trap-after", 503, "it trapped"),
-            ("/loop", 503, "its processor time of 20ms is over"),
+            ("/loop", 503, "its processor time of 200ms is over"),
             ("/error", 502, "it answered with the error ErrorCode::LoopDetected"),
         ] {
             let site = Site::new([spec()]).await;
@@ -176,8 +173,8 @@ fn the_next_handler_may_take_its_time() {
             tokio::time::sleep(Duration::from_millis(300)).await;
             Response::new(full("late"))
         });
-        let limits = Limits { timeout: Some(Duration::from_millis(50)), ..Spec::default_limits() };
-        let pause = Duration::from_millis(100);
+        // Less than the next one takes.
+        let (limits, pause) = (limits_for("loop"), Duration::from_millis(100));
         let site = Site::new([Spec { limits, pause, ..filter(component("filter-middleware")) }]).await;
         assert_eq!(send(&site.before(slow), get("/")).await.body, "late");
     });
@@ -212,5 +209,17 @@ fn a_client_that_leaves() {
         drop(left);
         assert_eq!(send(&handler, get("/")).await.body, "next");
         assert!(sender.is_closed());
+    });
+}
+
+/// A task that has had its turn is told "not yet" by everything it waits for, also by an answer that is there.
+#[test]
+fn a_task_that_has_had_its_turn() {
+    run(async {
+        let (site, handler) = before(says("ok")).await;
+        for _ in 0..100 {
+            // Each takes something of the task's turn, and nothing gives it back.
+            assert_eq!(send(&handler, get("/self")).await.status, 200, "{:?}", site.log());
+        }
     });
 }

@@ -164,7 +164,11 @@ async fn answer(
                 return Poll::Ready(Ok((answer, true, Some(ended.message()))));
             }
             (_, Some(Err(ended))) => return Poll::Ready(Err(ended)),
-            (_, Some(Ok(()))) => return Poll::Ready(Err(Ended::NoAnswer)),
+            (_, Some(Ok(()))) => {
+                // Polling says "not yet" also where a task has had its turn; what was sent is there all the same.
+                let answer = head.try_recv().map(|answer| (answer, true, None));
+                return Poll::Ready(answer.map_err(|_| Ended::NoAnswer));
+            }
             // It gave up the means to answer, or it is being dropped in another thread, which will say why.
             (Poll::Ready(Err(_)), None) => {
                 patience = Some((END_WITHIN, true));
