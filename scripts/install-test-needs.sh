@@ -30,6 +30,7 @@ need curl command -v curl
 need openssl command -v openssl
 need redis-server command -v redis-server
 need mariadb-server test -x /usr/sbin/mariadbd
+need nginx test -x /usr/sbin/nginx
 need postgresql test -d /usr/lib/postgresql
 need procps test -x /bin/kill
 

@@ -125,6 +125,8 @@ pub struct Serving {
     pub idle: Duration,
     /// The largest request body.
     pub body_bytes: u64,
+    /// Spin's headers are added to requests: what its SDKs' routers read.
+    pub spin_headers: bool,
 }
 
 impl Default for Serving {
@@ -137,6 +139,7 @@ impl Default for Serving {
             concurrency: 1,
             idle: Duration::from_secs(10),
             body_bytes: 1 << 30,
+            spin_headers: false,
         }
     }
 }

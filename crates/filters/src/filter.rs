@@ -2,6 +2,8 @@
 //!
 //! A version is exchanged as a whole, after it was proven; exchanges that began with the one before end with it.
 
+use crate::easegress::Data;
+use crate::plugin::Plugin;
 use crate::version::Version;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::Request;
@@ -14,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 #[derive(Clone)]
 pub struct Filter(Arc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     name: String,
     current: ArcSwap<Version>,
     trial: ArcSwapOption<Trial>,
@@ -47,6 +49,14 @@ impl Filter {
         self.0.current.load_full()
     }
 
+    /// What a filter of Easegress keeps; `None` for those of other kinds.
+    pub fn data(&self) -> Option<Data> {
+        match self.current().plugin(0) {
+            Plugin::Easegress(plugin) => Some(plugin.data().clone()),
+            _ => None,
+        }
+    }
+
     /// The version on trial.
     pub fn trial(&self) -> Option<Arc<Version>> {
         self.0.trial.load().as_ref().map(|trial| Arc::clone(&trial.version))
@@ -71,6 +81,14 @@ impl Filter {
 
 impl sampan_service::Filter for Filter {
     fn before(&self, next: Arc<dyn Handler>, config: Option<&str>) -> Result<Arc<dyn Handler>, String> {
+        let (filter, config) = self.of(config)?;
+        Ok(Arc::new(Before { filter, config, next }))
+    }
+}
+
+impl Filter {
+    /// What a route uses of it: the index of a configuration, its own being 0.
+    pub(crate) fn of(&self, config: Option<&str>) -> Result<(Arc<Inner>, usize), String> {
         let version = self.0.current.load();
         let index = match config {
             None => 0,
@@ -80,7 +98,7 @@ impl sampan_service::Filter for Filter {
                 })?
             }
         };
-        Ok(Arc::new(Before { filter: Arc::clone(&self.0), config: index, next }))
+        Ok((Arc::clone(&self.0), index))
     }
 }
 
@@ -93,15 +111,25 @@ struct Before {
 
 impl Handler for Before {
     fn handle(&self, request: Request<Body>) -> Answer<'_> {
-        let plugin = match self.filter.tried() {
-            Some(version) => version.plugin(self.config).clone(),
-            None => self.filter.current.load().plugin(self.config).clone(),
-        };
+        let plugin = self.filter.plugin(self.config);
         plugin.exchange(Arc::clone(&self.next), request)
     }
 }
 
 impl Inner {
+    /// Of the version that serves.
+    pub(crate) fn current(&self, config: usize) -> Plugin {
+        self.current.load().plugin(config).clone()
+    }
+
+    /// Of the version that the next exchange gets.
+    pub(crate) fn plugin(&self, config: usize) -> Plugin {
+        match self.tried() {
+            Some(version) => version.plugin(config).clone(),
+            None => self.current(config),
+        }
+    }
+
     /// The version on trial, where this exchange is one of its share.
     fn tried(&self) -> Option<Arc<Version>> {
         let trial = self.trial.load();

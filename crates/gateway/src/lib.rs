@@ -11,10 +11,12 @@ mod respond;
 mod router;
 mod routes;
 mod split;
+mod tcp;
 mod template;
 mod upstream;
 
 pub use destination::Handlers;
 pub use policy::{Buckets, Counters};
 pub use router::{AppRoutes, RouteError, Router};
-pub use upstream::{Lookup, TcpLink, Upstream, UpstreamError};
+pub use tcp::{TcpHandlers, TcpProxy};
+pub use upstream::{Lookup, TcpLink, Upstream, UpstreamError, system_lookup};

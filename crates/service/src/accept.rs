@@ -6,7 +6,7 @@ use crate::handler::Peer;
 use crate::line::Line;
 use crate::listener::Listener;
 use crate::notice::Notice;
-use crate::server::Shared;
+use crate::server::{Shared, Work};
 use crate::tls;
 use crate::worker::Hand;
 use sampan_telemetry::metrics;
@@ -90,7 +90,9 @@ impl Door {
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
         if !self.shared.admit() {
             metrics().connections_refused.inc();
-            refuse(&stream, self.certificates.is_some());
+            if matches!(self.shared.work, Work::Http(_)) && self.certificates.is_none() {
+                refuse(&stream);
+            }
             return;
         }
         let tls = self.certificates.as_ref().map(|certificates| certificates.current());
@@ -109,10 +111,7 @@ fn client_gone(error: &io::Error) -> bool {
 
 /// Says no without waiting: the socket does not block. What has come is read, because closing with unread bytes would take back the
 /// answer too.
-fn refuse(mut stream: &TcpStream, tls: bool) {
-    if tls {
-        return;
-    }
+fn refuse(mut stream: &TcpStream) {
     let mut heap = [0; 4096];
     let _ = stream.read(&mut heap);
     let _ = stream.write(TOO_MANY);

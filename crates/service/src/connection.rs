@@ -2,6 +2,8 @@
 
 use crate::exchange;
 use crate::line::Line;
+use crate::server::{Http, Work};
+use crate::tcp;
 use crate::wire::{Stream, Wire};
 use crate::worker::Slot;
 use hyper::service::service_fn;
@@ -26,26 +28,41 @@ const FIRST_READ: usize = 1024;
 
 /// Serves a connection until either side ends it. Errors are the client's, and it knows them.
 pub(crate) async fn run(stream: TcpStream, line: Arc<Line>, slot: Slot, tls: Option<Arc<ServerConfig>>) {
+    let shared = line.shared.clone();
+    let http = match &shared.work {
+        Work::Http(http) => http,
+        Work::Tcp(handler) => return tcp::run(stream, line, slot, tls, &**handler).await,
+    };
     let limit = line.shared.limits.header_timeout;
     let begun = timeout(limit, unless_draining(&line, begin(stream, tls))).await;
     let Ok(Some(Some((stream, first, http2)))) = begun else { return };
     let wire = Wire::new(stream, first, line.clone(), slot, !http2);
     if http2 {
         line.http2.store(true, Relaxed);
-        serve_http2(wire, &line).await;
+        serve_http2(wire, &line, http).await;
     } else {
-        serve_http1(wire, &line).await;
+        serve_http1(wire, &line, http).await;
     }
+}
+
+/// The connection, behind its handshake.
+pub(crate) async fn open(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Option<Stream> {
+    let stream = tokio::net::TcpStream::from_std(stream).ok()?;
+    Some(match tls {
+        None => Stream::Plain(stream),
+        Some(config) => Stream::Tls(Box::new(TlsAcceptor::from(config).accept(stream).await.ok()?)),
+    })
 }
 
 /// The handshake and the first bytes, which say what the client speaks.
 async fn begin(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Option<(Stream, Vec<u8>, bool)> {
-    let mut stream = tokio::net::TcpStream::from_std(stream).ok()?;
-    if let Some(config) = tls {
-        let stream = TlsAcceptor::from(config).accept(stream).await.ok()?;
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        return Some((Stream::Tls(Box::new(stream)), Vec::new(), http2));
-    }
+    let mut stream = match open(stream, tls).await? {
+        Stream::Plain(stream) => stream,
+        Stream::Tls(stream) => {
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            return Some((Stream::Tls(stream), Vec::new(), http2));
+        }
+    };
     let mut first = Vec::with_capacity(FIRST_READ);
     loop {
         if stream.read_buf(&mut first).await.ok()? == 0 {
@@ -60,7 +77,7 @@ async fn begin(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Option<(Str
 }
 
 /// `None` when the server drains: nothing has been asked for on this connection.
-async fn unless_draining<T>(line: &Line, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn unless_draining<T>(line: &Line, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut registered = false;
     poll_fn(|cx| {
@@ -77,10 +94,9 @@ async fn unless_draining<T>(line: &Line, work: impl Future<Output = T>) -> Optio
     .await
 }
 
-async fn serve_http1(wire: Wire, line: &Arc<Line>) {
+async fn serve_http1(wire: Wire, line: &Arc<Line>, http: &Http) {
     let service = service_fn(|request| exchange::answer(line.clone(), request));
-    let mut connection =
-        pin!(line.shared.http1.serve_connection(TokioIo::new(wire), service).with_upgrades());
+    let mut connection = pin!(http.http1.serve_connection(TokioIo::new(wire), service).with_upgrades());
     let mut told = false;
     poll_fn(|cx| {
         if !told && line.shared.draining() {
@@ -92,10 +108,10 @@ async fn serve_http1(wire: Wire, line: &Arc<Line>) {
     .await;
 }
 
-async fn serve_http2(wire: Wire, line: &Arc<Line>) {
+async fn serve_http2(wire: Wire, line: &Arc<Line>, http: &Http) {
     let context = line.clone();
     let service = service_fn(move |request| exchange::answer(context.clone(), request));
-    let mut connection = pin!(line.shared.http2.serve_connection(TokioIo::new(wire), service));
+    let mut connection = pin!(http.http2.serve_connection(TokioIo::new(wire), service));
     let mut rest = Rest::new(line);
     let mut told = false;
     poll_fn(|cx| {

@@ -6,6 +6,7 @@ use crate::handler::{Body, Handler, RequestId, empty};
 use crate::id::{self, X_REQUEST_ID};
 use crate::line::Line;
 use crate::notice::Notice;
+use crate::server::Work;
 use futures::FutureExt;
 use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
@@ -55,8 +56,11 @@ async fn exchange(mut flight: Flight, request: Request<Incoming>) -> Response<Re
             head.extensions.insert(flight.line.peer);
             head.extensions.insert(RequestId(id.clone()));
             let body = body::request(incoming, limits.body_idle);
-            let handler = &*flight.line.shared.handler;
-            let response = guarded(handler, Request::from_parts(head, body), &flight).await;
+            let response = match &flight.line.shared.work {
+                Work::Http(http) => guarded(&*http.handler, Request::from_parts(head, body), &flight).await,
+                // Its connections have no requests.
+                Work::Tcp(_) => None,
+            };
             response.unwrap_or_else(|| failure(StatusCode::INTERNAL_SERVER_ERROR))
         }
     };

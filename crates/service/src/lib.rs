@@ -18,6 +18,8 @@ mod listener;
 mod notice;
 mod prompt;
 mod server;
+mod tcp;
+mod tcp_filter;
 mod tls;
 mod wire;
 mod worker;
@@ -27,10 +29,15 @@ pub use body::BodyTimeout;
 pub use client_tls::{ClientTls, system_roots};
 pub use exchange::Served;
 pub use filter::Filter;
-pub use handler::{Answer, Body, BodyError, Depth, Handler, Matched, Peer, RequestId, Via, empty, full};
+pub use handler::{
+    Answer, AskedHost, Body, BodyError, Depth, Handler, Matched, Peer, RequestId, Via, empty, full,
+};
 pub use hop::remove_named_by_connection;
 pub use limits::Limits;
 pub use listener::{BindError, Listen, Listener, TlsFiles};
 pub use notice::{Notice, Notices};
-pub use server::{Drained, Options, Server, serve};
+pub use prompt::be_patient;
+pub use server::{Drained, Options, Server, serve, serve_tcp};
+pub use tcp::{TcpConnection, TcpHandler};
+pub use tcp_filter::{ClosedBy, Flow, Side, TcpEntry, TcpFilter, TcpPass};
 pub use tls::TlsError;

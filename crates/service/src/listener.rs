@@ -90,7 +90,17 @@ impl BindError {
 impl Listener {
     /// Reads the certificate, binds and listens. Port 0 becomes one that the system chooses.
     pub fn bind(listen: &Listen) -> Result<Listener, BindError> {
-        let certificates = listen.tls.clone().map(Certificates::load).transpose()?.map(Arc::new);
+        Listener::bind_for(listen, true)
+    }
+
+    /// As [`Listener::bind`], for [`crate::serve_tcp`].
+    pub fn bind_tcp(listen: &Listen) -> Result<Listener, BindError> {
+        Listener::bind_for(listen, false)
+    }
+
+    fn bind_for(listen: &Listen, http: bool) -> Result<Listener, BindError> {
+        let certificates = listen.tls.clone().map(|files| Certificates::load(files, http));
+        let certificates = certificates.transpose()?.map(Arc::new);
         let socket = socket(listen.address).map_err(|error| BindError::new(listen.address, error))?;
         let address = socket.local_addr().map_err(|error| BindError::new(listen.address, error))?;
         Ok(Listener { socket, address, certificates })

@@ -1,8 +1,12 @@
-//! Makes a thread prompt: a worker waits for its connections most of the time, and when one has something to
-//! say, threads that compute for long shall not keep it waiting.
+//! Makes threads prompt or patient: a worker waits for its connections most of the time, and when one has something
+//! to say, threads that compute for long shall not keep it waiting.
+//!
+//! The kernel lets a thread that wakes preempt one that has a longer slice, as far as their shares of the processor
+//! allow (EEVDF's "short slices", Linux 6.12: kernel/sched/fair.c, `do_preempt_short`). The default is some
+//! milliseconds, and these are the shortest and the longest that it takes.
 
-/// What the kernel lets other threads finish before a prompt one runs. The default is some milliseconds.
-const SLICE_NS: u64 = 100_000;
+const SLICE_PROMPT_NS: u64 = 100_000;
+const SLICE_PATIENT_NS: u64 = 100_000_000;
 
 /// `struct sched_attr` of sched_setattr(2), in its first form of 48 bytes.
 #[repr(C)]
@@ -22,17 +26,34 @@ struct SchedAttr {
 /// Asks the kernel to run this thread soon after it wakes. Older kernels, and sandboxes that refuse the call,
 /// leave everything as it is.
 pub(crate) fn be_prompt() {
+    // A nice value that was given to the process stays: the call sets both.
+    let _ = set(nice(), SLICE_PROMPT_NS);
+}
+
+/// Asks the kernel to let any other thread that wakes go first, also those of other processes: for threads that
+/// compute for long. `lower` is how much lower their priority is, as nice(1) counts it.
+pub fn be_patient(lower: i32) {
+    const NICE_MAX: i32 = 19;
+    let nice = nice().saturating_add(lower).min(NICE_MAX);
+    if !set(nice, SLICE_PATIENT_NS) {
+        // Where the call is refused, the older one may not be.
+        // SAFETY: takes and returns numbers; 0 is the calling thread. A failure leaves all threads equal.
+        let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+    }
+}
+
+/// Whether the kernel took it.
+fn set(nice: i32, slice_ns: u64) -> bool {
     let attr = SchedAttr {
         size: size_of::<SchedAttr>() as u32,
         policy: libc::SCHED_OTHER as u32,
-        // A nice value that was given to the process stays: the call sets both.
-        nice: nice(),
-        runtime_ns: SLICE_NS,
+        nice,
+        runtime_ns: slice_ns,
         ..SchedAttr::default()
     };
     // SAFETY: the pointer is to a structure of the size that it names, which the kernel only reads; 0 is the
     // calling thread.
-    let _ = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) };
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) == 0 }
 }
 
 fn nice() -> i32 {
@@ -47,5 +68,16 @@ mod tests {
         let nice = super::nice();
         super::be_prompt();
         assert_eq!(super::nice(), nice);
+    }
+
+    #[test]
+    fn a_patient_thread_has_a_lower_priority() {
+        let thread = std::thread::spawn(|| {
+            let before = super::nice();
+            super::be_patient(3);
+            (before, super::nice())
+        });
+        let (before, after) = thread.join().unwrap();
+        assert_eq!(after, (before + 3).min(19));
     }
 }

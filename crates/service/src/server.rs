@@ -5,6 +5,7 @@ use crate::handler::Handler;
 use crate::limits::{HEADERS_FREE, Limits};
 use crate::listener::Listener;
 use crate::notice::{Notice, Notices};
+use crate::tcp::TcpHandler;
 use crate::worker::Worker;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -33,14 +34,24 @@ pub struct Options {
     pub notices: Notices,
 }
 
+/// What is done with connections.
+pub(crate) enum Work {
+    Http(Box<Http>),
+    Tcp(Arc<dyn TcpHandler>),
+}
+
+pub(crate) struct Http {
+    pub handler: Arc<dyn Handler>,
+    pub http1: http1::Builder,
+    pub http2: http2::Builder<TokioExecutor>,
+}
+
 /// What all connections share.
 pub(crate) struct Shared {
-    pub handler: Arc<dyn Handler>,
+    pub work: Work,
     pub limits: Limits,
     pub log: Option<AccessLog>,
     pub notices: Notices,
-    pub http1: http1::Builder,
-    pub http2: http2::Builder<TokioExecutor>,
     draining: AtomicBool,
     /// Connections that were accepted and have not been closed.
     open: AtomicUsize,
@@ -97,10 +108,24 @@ pub struct Drained {
 /// Answers the clients of all `listeners` with `handler`, on threads of its own. The caller may be
 /// synchronous.
 pub fn serve(listeners: Vec<Listener>, handler: Arc<dyn Handler>, options: Options) -> io::Result<Server> {
+    start(listeners, Work::Http(Box::new(http(handler, &options.limits))), options)
+}
+
+/// As [`serve`], for connections that speak a protocol of their own. Of the limits, those on connections and
+/// handshakes count.
+pub fn serve_tcp(
+    listeners: Vec<Listener>,
+    handler: Arc<dyn TcpHandler>,
+    options: Options,
+) -> io::Result<Server> {
+    start(listeners, Work::Tcp(handler), options)
+}
+
+fn start(listeners: Vec<Listener>, work: Work, options: Options) -> io::Result<Server> {
     let addresses = listeners.iter().map(Listener::address).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let count = if options.workers == 0 { cores } else { options.workers };
-    let shared = Arc::new(shared(handler, options));
+    let shared = Arc::new(shared(work, options));
     let workers = (0..count).map(Worker::start).collect::<io::Result<Vec<_>>>()?;
     let mut server = Server { addresses, shared, workers, acceptor: None };
     let hands = server.workers.iter().map(Worker::hand).collect();
@@ -108,8 +133,7 @@ pub fn serve(listeners: Vec<Listener>, handler: Arc<dyn Handler>, options: Optio
     Ok(server)
 }
 
-fn shared(handler: Arc<dyn Handler>, options: Options) -> Shared {
-    let limits = options.limits;
+fn http(handler: Arc<dyn Handler>, limits: &Limits) -> Http {
     let mut http1 = http1::Builder::new();
     // Deadlines are those of crate::io, which need no timer for each request; and it tells hyper about the
     // end of a client's side only when it means that the client is gone.
@@ -129,13 +153,15 @@ fn shared(handler: Arc<dyn Handler>, options: Options) -> Shared {
         .max_pending_accept_reset_streams(limits.streams_reset_pending)
         .max_local_error_reset_streams(limits.streams_reset_local)
         .max_send_buf_size(limits.stream_send_bytes);
+    Http { handler, http1, http2 }
+}
+
+fn shared(work: Work, options: Options) -> Shared {
     Shared {
-        handler,
-        limits,
+        work,
+        limits: options.limits,
         log: options.log,
         notices: options.notices,
-        http1,
-        http2,
         draining: AtomicBool::new(false),
         open: AtomicUsize::new(0),
         closed: (Mutex::new(()), Condvar::new()),

@@ -65,6 +65,8 @@ impl TlsError {
 #[derive(Debug)]
 pub(crate) struct Certificates {
     files: TlsFiles,
+    /// Whether clients are told that HTTP is spoken here.
+    http: bool,
     config: ArcSwap<ServerConfig>,
     stamps: Mutex<Seen>,
 }
@@ -81,10 +83,10 @@ struct Seen {
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 impl Certificates {
-    pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
+    pub fn load(files: TlsFiles, http: bool) -> Result<Self, TlsError> {
         let stamps = Mutex::new(Seen { stamps: stamps(&files), failed: false });
-        let config = ArcSwap::new(Arc::new(config(&files)?));
-        Ok(Certificates { files, config, stamps })
+        let config = ArcSwap::new(Arc::new(config(&files, http)?));
+        Ok(Certificates { files, http, config, stamps })
     }
 
     pub fn current(&self) -> Arc<ServerConfig> {
@@ -101,7 +103,7 @@ impl Certificates {
         }
         seen.stamps = now;
         let cert = self.files.cert.display().to_string();
-        match config(&self.files) {
+        match config(&self.files, self.http) {
             Ok(config) => {
                 seen.failed = false;
                 self.config.store(Arc::new(config));
@@ -149,7 +151,7 @@ fn stamps(files: &TlsFiles) -> [Stamp; 2] {
     })
 }
 
-fn config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
+fn config(files: &TlsFiles, http: bool) -> Result<ServerConfig, TlsError> {
     let chain = certificates(&files.cert)?;
     let key = private_key(&files.key)?;
     let unusable = |error| match error {
@@ -161,7 +163,9 @@ fn config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         .with_safe_default_protocol_versions()
         .map_err(unusable)?;
     let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(unusable)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    if http {
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    }
     // A session is resumed without a store of ours; the keys of the tickets change by themselves.
     config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(unusable)?;
     Ok(config)

@@ -3,9 +3,11 @@
 mod log;
 mod metrics;
 pub mod own;
+mod tcp;
 mod upstream;
 
 pub use log::{AccessLog, LogFields, LogTarget, Record};
 pub use metrics::{ComponentMetrics, FilterMetrics, Metrics, RouteMetrics, metrics};
 pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+pub use tcp::{OpenConnection, TcpMetrics};
 pub use upstream::{ServerMetrics, UpstreamMetrics};

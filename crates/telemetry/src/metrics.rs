@@ -1,5 +1,6 @@
 //! The metrics of this process, as Prometheus reads them (text format of OpenMetrics 1.0).
 
+use crate::tcp::{Tcp, TcpMetrics};
 use crate::upstream::{UpstreamMetrics, Upstreams};
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram};
@@ -76,6 +77,7 @@ pub struct Metrics {
     filter_failures: Family<FilterReason, Counter>,
     filter_breakers: Family<Filter, Gauge>,
     upstreams: Upstreams,
+    tcp: Tcp,
 }
 
 /// The metrics of this process.
@@ -105,6 +107,7 @@ impl Metrics {
             filter_failures: Family::default(),
             filter_breakers: Family::default(),
             upstreams: Upstreams::default(),
+            tcp: Tcp::default(),
         };
         let r = &mut all.registry;
         r.register("connections", "Connections that are open", all.connections.clone());
@@ -134,6 +137,7 @@ impl Metrics {
         let breakers = all.filter_breakers.clone();
         r.register("filter_breaker_open", "1 while a filter that crashes in a loop is not asked", breakers);
         all.upstreams.register(r);
+        all.tcp.register(r);
         all
     }
 
@@ -151,6 +155,11 @@ impl Metrics {
     /// The handles of one upstream.
     pub fn upstream(&'static self, app: &str, upstream: &str) -> UpstreamMetrics {
         self.upstreams.of(app, upstream)
+    }
+
+    /// The handles of one TCP route, by its address and upstream.
+    pub fn tcp(&'static self, app: &str, listen: &str, to: &str) -> TcpMetrics {
+        self.tcp.of(app, listen, to)
     }
 
     /// The handles of one component.

@@ -66,7 +66,8 @@ pub(crate) fn digest(folder: &Path) -> String {
 fn walk(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     // What someone built there is not the source.
-    let entries = entries.filter(|path| !path.ends_with("target") && !path.ends_with("node_modules"));
+    let built = ["build", "node_modules", "target"];
+    let entries = entries.filter(|path| !built.iter().any(|name| path.ends_with(name)));
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
 

@@ -144,6 +144,7 @@ fn every_key_has_its_meaning() {
         concurrency: 3,
         idle: Duration::from_secs(60),
         body_bytes: 1 << 20,
+        spin_headers: false,
     };
     assert_eq!(api.serving, serving);
 

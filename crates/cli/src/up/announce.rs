@@ -1,10 +1,10 @@
 //! What a person sees while apps are loaded and when they are served.
 
-use super::listeners::Place;
+use super::listeners::{Place, TcpPlace};
 use super::site::Site;
 use crate::progress::{compiled, spinner};
 use indicatif::{MultiProgress, ProgressBar};
-use sampan_app::{App, Target};
+use sampan_app::{App, RouteFilter, Target};
 use sampan_runtime::serve::{Progress, Step};
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -79,14 +79,31 @@ pub fn listening(place: &Place, bound: SocketAddr, site: &Site) -> String {
         for route in &loaded.app.routes {
             let mut to = words(&route.to, &loaded.app);
             if !route.filters.is_empty() {
-                let filters: Vec<&str> = route.filters.iter().map(|one| one.filter.as_str()).collect();
-                to = format!("{} → {to}", filters.join(" → "));
+                to = format!("{} → {to}", chain(&route.filters));
             }
             let host = route.host.as_deref().unwrap_or_default();
             text.push_str(&format!("  {host}{} → {to}\n", route.path));
         }
     }
     text
+}
+
+/// The address of a TCP route and where its connections go.
+pub fn carrying(place: &TcpPlace, bound: SocketAddr, site: &Site) -> String {
+    let scheme = if place.listen.tls.is_some() { "tls" } else { "tcp" };
+    let mut text = format!("listening on {scheme}://{bound}\n");
+    let routes = &site.apps[place.app].app.tcp;
+    if let Some(route) = routes.iter().filter(|route| route.listen == place.listen).nth(place.nth) {
+        let filters =
+            if route.filters.is_empty() { String::new() } else { format!("{} → ", chain(&route.filters)) };
+        text.push_str(&format!("  → {filters}upstream {}\n", route.upstream));
+    }
+    text
+}
+
+fn chain(filters: &[RouteFilter]) -> String {
+    let filters: Vec<&str> = filters.iter().map(|one| one.filter.as_str()).collect();
+    filters.join(" → ")
 }
 
 fn words(to: &Target, app: &App) -> String {

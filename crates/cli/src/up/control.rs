@@ -2,22 +2,24 @@
 
 use super::announce::{self, Loading};
 use super::filter_admin::FilterAdmin;
-use super::front::{Front, Present};
-use super::listeners::{self, Place};
+use super::front::{Front, Present, TcpFront};
+use super::listeners::{self, Place, TcpPlace};
 use super::site::{self, Site};
+use super::wasm_admin::WasmAdmin;
 use super::{Args, read, warn};
 use crate::fail::{Fail, print_stdout};
 use crate::watch;
 use arc_swap::ArcSwap;
 use sampan_app::Listen;
 use sampan_runtime::serve::Machine;
-use sampan_service::{Admin, Listener, Notices, Options, Reload, Server};
+use sampan_service::{Admin, Limits, Listener, Notices, Options, Reload, Server};
 use sampan_telemetry::{AccessLog, LogFields, LogTarget};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 use tokio::sync::oneshot;
@@ -32,6 +34,7 @@ pub struct Start {
     pub machine: Arc<Machine>,
     pub site: Site,
     pub bound: Vec<(Place, Listener)>,
+    pub tcp: Vec<(TcpPlace, Listener)>,
     pub admin: Option<Listener>,
 }
 
@@ -50,6 +53,7 @@ struct Running {
     machine: Arc<Machine>,
     present: Present,
     servers: Vec<(Listen, Server)>,
+    tcp: Vec<(TcpPlace, Server)>,
     options: Options,
 }
 
@@ -58,18 +62,23 @@ pub fn serve(start: Start) -> Result<ExitCode, Fail> {
     let (sender, events) = channel();
     watch_signals(sender.clone())?;
     let watch_events = sender.clone();
-    let Start { args, files, machine, site, bound, admin } = start;
+    let Start { args, files, machine, site, bound, tcp, admin } = start;
     let options = options(&args)?;
     site.link();
     let present: Present = Arc::new(ArcSwap::from_pointee(site));
-    let mut running = Running { args, files, machine, present, servers: Vec::new(), options };
+    let (servers, carriers) = (Vec::new(), Vec::new());
+    let mut running = Running { args, files, machine, present, servers, tcp: carriers, options };
 
     let mut text = String::new();
     for (place, listener) in bound {
         text += &announce::listening(&place, listener.address(), &running.present.load());
         running.open(place.listen, listener)?;
     }
-    let admin = admin.map(|listener| running.serve_admin(listener, sender)).transpose()?;
+    for (place, listener) in tcp {
+        text += &announce::carrying(&place, listener.address(), &running.present.load());
+        running.open_tcp(place, listener)?;
+    }
+    let admin = admin.map(|listener| running.serve_admin(listener, &sender)).transpose()?;
     if let Some(admin) = &admin {
         text += &format!("admin on http://{}/\n", admin.addresses()[0]);
     }
@@ -82,7 +91,8 @@ pub fn serve(start: Start) -> Result<ExitCode, Fail> {
 
     // The end: nobody new, and time for those who are here.
     let deadline = Instant::now() + running.args.drain;
-    for (_, server) in running.servers.drain(..) {
+    let tcp = running.tcp.drain(..).map(|(_, server)| server);
+    for server in running.servers.drain(..).map(|(_, server)| server).chain(tcp) {
         server.drain(deadline.saturating_duration_since(Instant::now()));
     }
     Ok(ExitCode::SUCCESS)
@@ -119,6 +129,20 @@ fn watch_signals(events: Sender<Event>) -> Result<(), Fail> {
     Ok(())
 }
 
+/// Has the main thread load anew, and waits for how that went.
+fn reload_by(events: &Sender<Event>) -> Reload {
+    let events = events.clone();
+    Box::new(move || {
+        let events = events.clone();
+        Box::pin(async move {
+            let (answer, result) = oneshot::channel();
+            let stopping = || "the server is stopping".to_owned();
+            events.send(Event::Reload(answer)).map_err(|_| stopping())?;
+            result.await.map_err(|_| stopping())?
+        })
+    })
+}
+
 impl Running {
     fn open(&mut self, listen: Listen, listener: Listener) -> Result<(), Fail> {
         let front = Front { site: Arc::clone(&self.present), listen: listen.clone() };
@@ -128,19 +152,25 @@ impl Running {
         Ok(())
     }
 
-    fn serve_admin(&self, listener: Listener, events: Sender<Event>) -> Result<Server, Fail> {
+    fn open_tcp(&mut self, place: TcpPlace, listener: Listener) -> Result<(), Fail> {
+        let site = Arc::clone(&self.present);
+        let front = TcpFront { site, place: place.clone(), open: AtomicUsize::new(0) };
+        // The route has a limit of its own, which may change.
+        let limits = Limits { connections: usize::MAX, ..Limits::default() };
+        let options = Options { limits, log: None, ..self.options.clone() };
+        let server = sampan_service::serve_tcp(vec![listener], Arc::new(front), options);
+        let server = server.map_err(|error| Fail::new(format!("cannot serve: {error}")))?;
+        self.tcp.push((place, server));
+        Ok(())
+    }
+
+    fn serve_admin(&self, listener: Listener, events: &Sender<Event>) -> Result<Server, Fail> {
         // Everything was loaded and proven before this listener answers.
         let ready = Box::new(|| Ok(()));
-        let reload: Reload = Box::new(move || {
-            let events = events.clone();
-            Box::pin(async move {
-                let (answer, result) = oneshot::channel();
-                let stopping = || "the server is stopping".to_owned();
-                events.send(Event::Reload(answer)).map_err(|_| stopping())?;
-                result.await.map_err(|_| stopping())?
-            })
-        });
-        let more = Arc::new(FilterAdmin { present: Arc::clone(&self.present) });
+        let reload = reload_by(events);
+        let filters = FilterAdmin { present: Arc::clone(&self.present) };
+        let present = Arc::clone(&self.present);
+        let more = Arc::new(WasmAdmin { present, reload: reload_by(events), otherwise: filters });
         let admin = Admin { ready, reload: Some(reload), more: Some(more) };
         let options = Options { workers: 1, log: None, ..self.options.clone() };
         let server = sampan_service::serve(vec![listener], Arc::new(admin), options);
@@ -205,6 +235,9 @@ impl Running {
                 added.push((place.listen.clone(), listeners::open(&place.listen)?));
             }
         }
+        let tcp = listeners::tcp_places(&apps);
+        let is_new = |place: &&TcpPlace| !self.tcp.iter().any(|(other, _)| other == *place);
+        let added_tcp = listeners::open_tcp(tcp.iter().filter(is_new).cloned().collect())?;
         let progress = Loading::new();
         let site = site::build(&self.machine, apps, &places, Some(&self.present.load()), &progress);
         progress.clear();
@@ -221,10 +254,14 @@ impl Running {
         for (listen, listener) in added {
             self.open(listen, listener)?;
         }
-        let (kept, gone) = std::mem::take(&mut self.servers)
-            .into_iter()
-            .partition(|(listen, _)| places.iter().any(|place| place.listen == *listen));
-        self.servers = kept;
+        for (place, listener) in added_tcp {
+            self.open_tcp(place, listener)?;
+        }
+        let gone =
+            self.servers.extract_if(.., |(listen, _)| places.iter().all(|place| place.listen != *listen));
+        let mut gone: Vec<_> = gone.collect();
+        let gone_tcp = self.tcp.extract_if(.., |(place, _)| !tcp.contains(place));
+        gone.extend(gone_tcp.map(|(place, server)| (place.listen, server)));
         let drain = self.args.drain;
         for (listen, server) in gone {
             std::thread::spawn(move || {

@@ -16,7 +16,30 @@ pub struct Place {
     pub apps: Vec<usize>,
 }
 
-/// Where these apps are to be reached. `own` are the addresses of the command line, at which all apps answer.
+/// A TCP route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpPlace {
+    pub listen: Listen,
+    /// By its position in the list.
+    pub app: usize,
+    /// Of several with port 0, which.
+    pub nth: usize,
+}
+
+/// Where connections of these apps are carried on, in the order of their routes.
+pub fn tcp_places<'a>(apps: impl IntoIterator<Item = &'a App>) -> Vec<TcpPlace> {
+    let mut all: Vec<TcpPlace> = Vec::new();
+    for (app, one) in apps.into_iter().enumerate() {
+        for route in &one.tcp {
+            let listen = route.listen.clone();
+            let nth = all.iter().filter(|other| other.app == app && other.listen == listen).count();
+            all.push(TcpPlace { listen, app, nth });
+        }
+    }
+    all
+}
+
+/// Where these apps are to be reached by HTTP. `own` are the addresses of the command line, at which all apps answer.
 pub fn places(apps: &[App], own: &[SocketAddr]) -> Vec<Place> {
     let mut all: Vec<Place> = Vec::new();
     let mut add = |listen: Listen, app: usize| match all.iter_mut().find(|place| place.listen == listen) {
@@ -24,7 +47,9 @@ pub fn places(apps: &[App], own: &[SocketAddr]) -> Vec<Place> {
         None => all.push(Place { listen, apps: vec![app] }),
     };
     for (index, app) in apps.iter().enumerate() {
-        if !own.is_empty() {
+        if app.routes.is_empty() && app.listen.is_empty() && !app.tcp.is_empty() {
+            // It has nothing to say there.
+        } else if !own.is_empty() {
             own.iter().for_each(|&address| add(Listen { address, tls: None }, index));
         } else if app.listen.is_empty() {
             add(Listen { address: DEFAULT.into(), tls: None }, index);
@@ -37,8 +62,24 @@ pub fn places(apps: &[App], own: &[SocketAddr]) -> Vec<Place> {
 
 /// Binds one address.
 pub fn open(listen: &Listen) -> Result<Listener, Fail> {
+    bound(listen, Listener::bind)
+}
+
+/// Binds the addresses of TCP routes.
+pub fn open_tcp(places: Vec<TcpPlace>) -> Result<Vec<(TcpPlace, Listener)>, Fail> {
+    let open = |place: TcpPlace| {
+        let listener = bound(&place.listen, Listener::bind_tcp)?;
+        Ok((place, listener))
+    };
+    places.into_iter().map(open).collect()
+}
+
+fn bound(
+    listen: &Listen,
+    bind: fn(&sampan_service::Listen) -> Result<Listener, BindError>,
+) -> Result<Listener, Fail> {
     let tls = listen.tls.as_ref().map(|tls| TlsFiles { cert: tls.cert.clone(), key: tls.key.clone() });
-    Listener::bind(&sampan_service::Listen { address: listen.address, tls }).map_err(|error: BindError| {
+    bind(&sampan_service::Listen { address: listen.address, tls }).map_err(|error: BindError| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         Fail::new(format!("{error}{cause}")).help(error.help())
     })

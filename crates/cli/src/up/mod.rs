@@ -3,11 +3,13 @@
 mod announce;
 mod assets;
 mod control;
+mod counters;
 mod filter_admin;
 mod front;
 mod listeners;
 mod site;
 mod upstreams;
+mod wasm_admin;
 
 use crate::build::build_all;
 use crate::fail::Fail;
@@ -98,6 +100,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
     let places = listeners::places(&apps, &args.listen);
     let listeners =
         places.iter().map(|place| listeners::open(&place.listen)).collect::<Result<Vec<_>, _>>()?;
+    let tcp = listeners::open_tcp(listeners::tcp_places(&apps))?;
     let admin =
         admin(&args, &apps).map(|address| listeners::open(&Listen { address, tls: None })).transpose()?;
 
@@ -118,7 +121,7 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
 
     // 5. Serve, until somebody says stop.
     let bound = places.into_iter().zip(listeners).collect();
-    control::serve(control::Start { args, files, machine, site, bound, admin })
+    control::serve(control::Start { args, files, machine, site, bound, tcp, admin })
 }
 
 /// The manifests that were named, or the one in this folder.

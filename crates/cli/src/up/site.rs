@@ -3,7 +3,8 @@
 
 use super::announce::Loading;
 use super::assets::{self, Staged};
-use super::listeners::Place;
+use super::counters::InStore;
+use super::listeners::{self, Place, TcpPlace};
 use super::upstreams::{self, UpstreamPiece};
 use crate::fail::Fail;
 use crate::file_id::FileId;
@@ -11,15 +12,16 @@ use sampan_app::{App, Component, Listen};
 use sampan_capabilities::Backends;
 use sampan_capabilities::http::Local;
 use sampan_filters::{Destinations, Filter, Surroundings};
-use sampan_gateway::{AppRoutes, Handlers, Router};
+use sampan_gateway::{AppRoutes, Buckets, Counters, Handlers, Router, TcpHandlers, TcpProxy};
 use sampan_runtime::serve::{self, Budget, LoadFailure, Machine};
-use sampan_service::Handler;
+use sampan_service::{Handler, TcpFilter};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub struct Site {
     pub apps: Vec<Loaded>,
     routers: Vec<(Place, Arc<dyn Handler>)>,
+    tcp: Vec<(TcpPlace, Arc<TcpProxy>)>,
 }
 
 /// One app, ready to serve.
@@ -32,6 +34,8 @@ pub struct Loaded {
     components: HashMap<String, Piece>,
     filters: HashMap<String, FilterPiece>,
     upstreams: HashMap<String, UpstreamPiece>,
+    /// Of rate limits; the same for all versions of the app.
+    buckets: Arc<Buckets>,
     /// What filters share; whom they may call is the same for all versions of the app.
     pub surroundings: Surroundings,
 }
@@ -68,6 +72,11 @@ impl Site {
     /// What answers at an address.
     pub fn router(&self, listen: &Listen) -> Option<&Arc<dyn Handler>> {
         self.routers.iter().find(|(place, _)| place.listen == *listen).map(|(_, router)| router)
+    }
+
+    /// What carries the connections of a TCP route.
+    pub fn tcp(&self, place: &TcpPlace) -> Option<&Arc<TcpProxy>> {
+        self.tcp.iter().find(|(one, _)| one == place).map(|(_, proxy)| proxy)
     }
 
     /// Lets components call those of this version.
@@ -110,7 +119,8 @@ pub fn build(
     for place in places {
         routers.push((place.clone(), Arc::new(router(&loaded, place)?) as Arc<dyn Handler>));
     }
-    Ok(Site { apps: loaded, routers })
+    let tcp = tcp(&loaded)?;
+    Ok(Site { apps: loaded, routers, tcp })
 }
 
 fn load(
@@ -186,7 +196,8 @@ fn load(
 
     // 4. Upstreams, likewise; they need no stores.
     let upstreams = upstreams::load(machine, &app, before.map(|before| &before.upstreams))?;
-    Ok(Loaded { app, backends, local, components, filters, upstreams, surroundings })
+    let buckets = before.map_or_else(Arc::default, |before| Arc::clone(&before.buckets));
+    Ok(Loaded { app, backends, local, components, filters, upstreams, surroundings, buckets })
 }
 
 fn load_filters(
@@ -265,8 +276,8 @@ fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
                 components,
                 filters: filters.collect(),
                 upstreams: upstreams.collect(),
-                counters: HashMap::new(),
-                buckets: Arc::default(),
+                counters: counters(loaded),
+                buckets: Arc::clone(&loaded.buckets),
             }
         })
         .collect();
@@ -282,4 +293,35 @@ fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
         };
         Fail::new(format!("on {}: {error}", place.listen.address)).help(help)
     })
+}
+
+/// The key-value stores of an app in which rate limits can count.
+fn counters(loaded: &Loaded) -> HashMap<String, Arc<dyn Counters>> {
+    let stores = loaded.backends.keyvalue.iter();
+    stores
+        .map(|(name, slot)| (name.clone(), Arc::new(InStore(Arc::clone(slot))) as Arc<dyn Counters>))
+        .collect()
+}
+
+/// The TCP routes of all apps.
+fn tcp(apps: &[Loaded]) -> Result<Vec<(TcpPlace, Arc<TcpProxy>)>, Fail> {
+    let mut places = listeners::tcp_places(apps.iter().map(|loaded| &loaded.app)).into_iter();
+    let mut all = Vec::new();
+    for loaded in apps {
+        let upstreams = loaded.upstreams.iter();
+        let upstreams = upstreams.map(|(name, piece)| (name.clone(), Arc::clone(&piece.upstream))).collect();
+        let filters = loaded.filters.iter();
+        let filters = filters
+            .map(|(name, piece)| (name.clone(), Arc::new(piece.filter.clone()) as Arc<dyn TcpFilter>))
+            .collect();
+        let handlers = TcpHandlers { upstreams, filters };
+        for (route, place) in loaded.app.tcp.iter().zip(&mut places) {
+            let proxy = TcpProxy::new(&loaded.app.name, route, &handlers).map_err(|what| {
+                Fail::new(format!("app {}, TCP route {}: {what}", loaded.app.name, route.listen.address))
+                    .help("correct [[tcp]] in the manifest")
+            })?;
+            all.push((place, Arc::new(proxy)));
+        }
+    }
+    Ok(all)
 }

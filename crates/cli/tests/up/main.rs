@@ -4,11 +4,16 @@ mod add_header;
 mod apps;
 mod bad_input;
 mod demo;
+mod filter_chain;
+mod flash_sale;
 mod lifecycle;
 mod load;
+mod policy;
 mod reload;
 mod routes;
 mod spin;
+mod tcp;
+mod tcp_filters;
 mod watch;
 mod wordpress;
 

@@ -9,9 +9,9 @@ use super::stream::{Handle, Woken};
 use super::values::{DataAction, Side};
 use super::vm::Step;
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::future::{Either, select};
 use futures::stream::{BoxStream, unfold};
-use futures::StreamExt;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, SizeHint};
@@ -326,8 +326,14 @@ fn release(stream: &mut Stream, side: Side) -> (Option<Chunks>, Option<HeaderMap
 
 /// A body that the filter does not see; the context ends with it.
 pub struct Tail {
-    pub body: Body,
-    pub handle: Arc<Handle>,
+    body: Body,
+    _handle: Arc<Handle>,
+}
+
+impl Tail {
+    pub fn new(body: Body, handle: &Arc<Handle>) -> Self {
+        Tail { body, _handle: Arc::clone(handle) }
+    }
 }
 
 impl hyper::body::Body for Tail {

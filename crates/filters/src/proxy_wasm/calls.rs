@@ -1,12 +1,12 @@
 //! `proxy_http_call`: requests of filters to upstreams and components of the app.
 
+use super::head::Fields;
 use super::head::ResponseHead;
 use super::map;
 use super::slot::Slot;
 use super::state::{After, State};
 use super::values::{BAD_ARGUMENT, INTERNAL, Status};
 use super::vm::Step;
-use super::head::Fields;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::BodyExt;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// So many calls of one VM may be under way.
-const CALLS_MAX: usize = 1024;
+pub const CALLS_MAX: usize = 1024;
 /// Longer answers are failures.
 const ANSWER_MAX: usize = 8 << 20;
 

@@ -16,7 +16,7 @@ use http::{HeaderMap, Request, Response, StatusCode, request, response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Frame};
 use sampan_app::OnFailure;
-use sampan_service::{Body, BodyError, Depth, Handler, Matched, Peer, RequestId, empty};
+use sampan_service::{Body, BodyError, Depth, Handler, Matched, Peer, RequestId, Via, empty};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -28,7 +28,8 @@ enum Front {
     On(Request<Body>),
     Answer(LocalResponse),
     Closed,
-    Late,
+    /// It took too long, perhaps with a part of the body.
+    Late(Option<Body>),
     /// The filter failed; nothing of the body was read.
     Failed(Body),
     /// It failed with a part of the body.
@@ -40,7 +41,7 @@ enum Back {
     On(Response<Body>),
     Answer(LocalResponse),
     Closed,
-    Late,
+    Late(Option<Body>),
     Failed(Option<Body>),
 }
 
@@ -94,7 +95,12 @@ impl ProxyWasm {
             // What the filter answers passes its own response side, as in Envoy.
             Front::Answer(local) => local.into_response(to_grpc),
             Front::Closed | Front::Broken => return unavailable(),
-            Front::Late => return refused(StatusCode::GATEWAY_TIMEOUT),
+            Front::Late(body) => {
+                return match spare.zip(body) {
+                    Some((parts, body)) => next.handle(Request::from_parts(parts, body)).await,
+                    None => refused(StatusCode::GATEWAY_TIMEOUT),
+                };
+            }
             Front::Failed(body) => {
                 return match spare {
                     Some(parts) => next.handle(Request::from_parts(parts, body)).await,
@@ -115,10 +121,13 @@ impl ProxyWasm {
             }
             Back::Answer(local) => local.into_response(to_grpc),
             Back::Closed => unavailable(),
-            Back::Late => refused(StatusCode::GATEWAY_TIMEOUT),
-            Back::Failed(body) => match (spare, body) {
-                (Some(parts), Some(body)) => Response::from_parts(parts, body),
-                _ => unavailable(),
+            Back::Late(body) => match spare.zip(body) {
+                Some((parts, body)) => Response::from_parts(parts, body),
+                None => refused(StatusCode::GATEWAY_TIMEOUT),
+            },
+            Back::Failed(body) => match spare.zip(body) {
+                Some((parts, body)) => Response::from_parts(parts, body),
+                None => unavailable(),
             },
         }
     }
@@ -149,7 +158,7 @@ impl ProxyWasm {
             return self.front_with_body(handle, body, seen.since).await;
         }
         match self.paused(handle, Side::Request, seen.since).await {
-            Err(Pause::Late) => return Front::Late,
+            Err(Pause::Late) => return Front::Late(Some(body)),
             Err(Pause::Lost(lost)) => {
                 handle.lose(lost);
                 return Front::Failed(body);
@@ -174,7 +183,7 @@ impl ProxyWasm {
     async fn front_with_body(&self, handle: &Arc<Handle>, body: Body, since: u32) -> Front {
         let mut frames = frames(handle, Side::Request, body, None);
         match self.fed(handle, Side::Request, since, &mut frames).await {
-            Err(Pause::Late) => Front::Late,
+            Err(Pause::Late) => Front::Late(None),
             Err(Pause::Lost(lost)) => {
                 handle.lose(lost);
                 Front::Broken
@@ -205,7 +214,7 @@ impl ProxyWasm {
             let count = head.count();
             let id = state.new_context();
             // Its root is found, or made, when the context is.
-            state.streams.insert(id, Stream::new(0, facts, head, about));
+            state.streams.insert(id, Box::new(Stream::new(0, facts, head, about)));
             handle.begins(id);
             Step::Begin { stream: id, facts: Arc::clone(facts), count, end }
         };
@@ -263,7 +272,7 @@ impl ProxyWasm {
             return self.back_with_body(handle, body, seen.since).await;
         }
         match self.paused(handle, Side::Response, seen.since).await {
-            Err(Pause::Late) => return Back::Late,
+            Err(Pause::Late) => return Back::Late(Some(body)),
             Err(Pause::Lost(lost)) => {
                 handle.lose(lost);
                 return Back::Failed(Some(body));
@@ -280,7 +289,7 @@ impl ProxyWasm {
     async fn back_with_body(&self, handle: &Arc<Handle>, body: Body, since: u32) -> Back {
         let mut frames = frames(handle, Side::Response, body, None);
         match self.fed(handle, Side::Response, since, &mut frames).await {
-            Err(Pause::Late) => Back::Late,
+            Err(Pause::Late) => Back::Late(None),
             Err(Pause::Lost(lost)) => {
                 handle.lose(lost);
                 Back::Failed(None)
@@ -314,7 +323,7 @@ impl ProxyWasm {
         if body.is_end_stream() {
             return body;
         }
-        Tail { body, handle: Arc::clone(handle) }.boxed_unsync()
+        Tail::new(body, handle).boxed_unsync()
     }
 
     async fn response_headers(
@@ -329,6 +338,10 @@ impl ProxyWasm {
             let count = head.count();
             if let Some(stream) = state.streams.get_mut(&id) {
                 since.store(stream.response_resumed, Relaxed);
+                if let Some(via) = head.parts.extensions.get::<Via>() {
+                    stream.about.cluster = Some(Arc::clone(&via.upstream));
+                    stream.about.upstream = Some(via.address);
+                }
                 stream.response = Some(head);
             }
             Step::ResponseHeaders { stream: id, count, end, last: end }

@@ -7,6 +7,7 @@ use wasmtime::{Instance, Memory, Result, Store, TypedFunc, WasmParams, WasmResul
 type Params1 = TypedFunc<u32, ()>;
 type Params2 = TypedFunc<(u32, u32), ()>;
 type Params3 = TypedFunc<(u32, u32, u32), ()>;
+type Params5 = TypedFunc<(u32, u32, u32, u32, u32), ()>;
 type Answer2 = TypedFunc<(u32, u32), u32>;
 type Answer3 = TypedFunc<(u32, u32, u32), u32>;
 
@@ -16,17 +17,25 @@ pub struct Exports {
     pub on_configure: Option<Answer2>,
     pub on_tick: Option<Params1>,
     pub on_queue_ready: Option<Params2>,
+    pub on_new_connection: Option<TypedFunc<u32, u32>>,
+    pub on_downstream_data: Option<Answer3>,
+    pub on_upstream_data: Option<Answer3>,
+    pub on_downstream_connection_close: Option<Params2>,
+    pub on_upstream_connection_close: Option<Params2>,
     pub on_request_headers: Option<Headers>,
     pub on_request_body: Option<Answer3>,
     pub on_request_trailers: Option<Answer2>,
     pub on_response_headers: Option<Headers>,
     pub on_response_body: Option<Answer3>,
     pub on_response_trailers: Option<Answer2>,
-    pub on_http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
+    pub on_http_call_response: Option<Params5>,
+    pub on_grpc_receive_initial_metadata: Option<Params3>,
+    pub on_grpc_receive: Option<Params3>,
+    pub on_grpc_receive_trailing_metadata: Option<Params3>,
+    pub on_grpc_close: Option<Params3>,
     pub on_done: Option<TypedFunc<u32, u32>>,
     pub on_log: Option<Params1>,
     pub on_delete: Option<Params1>,
-    pub on_foreign_function: Option<Params3>,
 }
 
 /// 0.1.0 does not say whether the headers are all there is.
@@ -57,6 +66,9 @@ pub struct Callbacks {
     pub response_trailers: bool,
     /// At the end of a stream.
     pub end: bool,
+    /// Of TCP.
+    pub downstream_data: bool,
+    pub upstream_data: bool,
 }
 
 impl Callbacks {
@@ -72,13 +84,22 @@ impl Callbacks {
             response_body: has("proxy_on_response_body"),
             response_trailers: has("proxy_on_response_trailers"),
             end: has("proxy_on_done") || has("proxy_on_log") || has("proxy_on_delete"),
+            downstream_data: has("proxy_on_downstream_data"),
+            upstream_data: has("proxy_on_upstream_data"),
         }
     }
 
     /// Whether the filter is asked anything after a request's headers have gone on.
     pub fn look_back(self) -> bool {
-        let Callbacks { request_body, request_trailers, response_headers, response_body, response_trailers, end } =
-            self;
+        let Callbacks {
+            request_body,
+            request_trailers,
+            response_headers,
+            response_body,
+            response_trailers,
+            end,
+            ..
+        } = self;
         request_body || request_trailers || response_headers || response_body || response_trailers || end
     }
 
@@ -100,6 +121,11 @@ impl Exports {
             on_configure: typed(s, i, "proxy_on_configure")?,
             on_tick: typed(s, i, "proxy_on_tick")?,
             on_queue_ready: typed(s, i, "proxy_on_queue_ready")?,
+            on_new_connection: typed(s, i, "proxy_on_new_connection")?,
+            on_downstream_data: typed(s, i, "proxy_on_downstream_data")?,
+            on_upstream_data: typed(s, i, "proxy_on_upstream_data")?,
+            on_downstream_connection_close: typed(s, i, "proxy_on_downstream_connection_close")?,
+            on_upstream_connection_close: typed(s, i, "proxy_on_upstream_connection_close")?,
             on_request_headers: headers(s, i, "proxy_on_request_headers")?,
             on_request_body: typed(s, i, "proxy_on_request_body")?,
             on_request_trailers: typed(s, i, "proxy_on_request_trailers")?,
@@ -107,10 +133,13 @@ impl Exports {
             on_response_body: typed(s, i, "proxy_on_response_body")?,
             on_response_trailers: typed(s, i, "proxy_on_response_trailers")?,
             on_http_call_response: typed(s, i, "proxy_on_http_call_response")?,
+            on_grpc_receive_initial_metadata: typed(s, i, "proxy_on_grpc_receive_initial_metadata")?,
+            on_grpc_receive: typed(s, i, "proxy_on_grpc_receive")?,
+            on_grpc_receive_trailing_metadata: typed(s, i, "proxy_on_grpc_receive_trailing_metadata")?,
+            on_grpc_close: typed(s, i, "proxy_on_grpc_close")?,
             on_done: typed(s, i, "proxy_on_done")?,
             on_log: typed(s, i, "proxy_on_log")?,
             on_delete: typed(s, i, "proxy_on_delete")?,
-            on_foreign_function: typed(s, i, "proxy_on_foreign_function")?,
         })
     }
 }

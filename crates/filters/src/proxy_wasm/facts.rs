@@ -1,8 +1,8 @@
 //! What is known of a plug-in: one code with one configuration.
 
+use super::space::Space;
 use crate::abi::ProxyAbi;
 use crate::code::Code;
-use super::space::Space;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

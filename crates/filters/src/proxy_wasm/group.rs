@@ -5,6 +5,7 @@
 //! own as far as there are places, so that a request that ends the guest hurts nobody else.
 
 use super::slot::{Look, Slot};
+use super::vm::Step;
 use crate::code::Code;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,12 +67,17 @@ impl Group {
         let apart = inner.is_suspect();
         let found = match inner.slots.first() {
             Some(first) if !apart && matches!(first.look(), Look::Here | Look::Making) => Some(first),
-            _ => inner.slots.iter().find(|slot| {
-                slot.look() == Look::Here && !(apart && slot.streams.load(Relaxed) > 0)
-            }),
+            _ => inner
+                .slots
+                .iter()
+                .find(|slot| slot.look() == Look::Here && !(apart && slot.streams.load(Relaxed) > 0)),
         };
         if let Some(found) = found {
-            return Chosen::Old(Lease::of(found));
+            let lease = Lease::of(found);
+            let idle = if apart { Vec::new() } else { inner.take_idle() };
+            drop(inner);
+            idle.iter().for_each(|slot| slot.background(Step::EndRoot { facts: None }));
+            return Chosen::Old(lease);
         }
         let places = self.code.spec.instances.max(1) as usize;
         let least = inner.slots.iter().min_by_key(|slot| slot.streams.load(Relaxed));
@@ -101,12 +107,22 @@ impl Group {
         let was_here = inner.slots.len() < before;
         drop(inner);
         if was_here {
-            slot.background(super::vm::Step::EndRoot { facts: None });
+            slot.background(Step::EndRoot { facts: None });
         }
     }
 }
 
 impl Inner {
+    /// What was needed while exchanges were kept apart.
+    fn take_idle(&mut self) -> Vec<Arc<Slot>> {
+        if self.slots.len() < 2 {
+            return Vec::new();
+        }
+        let first = Arc::clone(&self.slots[0]);
+        let idle = |slot: &mut Arc<Slot>| !Arc::ptr_eq(slot, &first) && slot.streams.load(Relaxed) == 0;
+        self.slots.extract_if(.., idle).collect()
+    }
+
     fn is_suspect(&mut self) -> bool {
         let Some(until) = self.suspect_until else { return false };
         let suspect = Instant::now() < until;

@@ -129,9 +129,9 @@ impl RequestHead {
     fn set_pseudo(&mut self, name: &[u8], value: &[u8]) -> Option<Result<(), Invalid>> {
         Some(match name {
             b":path" => self.set_path(value),
-            b":method" => Method::from_bytes(value)
-                .map(|method| self.parts.method = method)
-                .map_err(|_| Invalid),
+            b":method" => {
+                Method::from_bytes(value).map(|method| self.parts.method = method).map_err(|_| Invalid)
+            }
             b":scheme" => self.set_scheme(value),
             _ if is_authority(name) => self.set_authority(value),
             [b':', ..] => Err(Invalid),

@@ -16,13 +16,7 @@ pub struct LocalResponse {
 
 impl LocalResponse {
     pub fn plain(status: StatusCode) -> Self {
-        LocalResponse {
-            status,
-            headers: HeaderMap::new(),
-            body: Vec::new(),
-            details: Vec::new(),
-            grpc: None,
-        }
+        LocalResponse { status, headers: HeaderMap::new(), body: Vec::new(), details: Vec::new(), grpc: None }
     }
 
     /// A client of gRPC gets its status in headers, as an answer without messages has it (gRPC over HTTP/2,
@@ -70,7 +64,7 @@ fn percent_encoded(message: &[u8]) -> String {
 }
 
 /// gRPC's own mapping (doc/http-grpc-status-mapping.md).
-fn grpc_status(status: StatusCode) -> u32 {
+pub fn grpc_status(status: StatusCode) -> u32 {
     match status.as_u16() {
         200 => 0,
         400 => 13,
@@ -90,8 +84,7 @@ mod tests {
     fn a_client_of_grpc_gets_a_status_of_grpc() {
         for (grpc, status, expected) in [(None, 403, "7"), (Some(9), 403, "9"), (None, 500, "2")] {
             let status = StatusCode::from_u16(status).unwrap();
-            let local =
-                LocalResponse { grpc, body: b"50% of it\n".to_vec(), ..LocalResponse::plain(status) };
+            let local = LocalResponse { grpc, body: b"50% of it\n".to_vec(), ..LocalResponse::plain(status) };
             let response = local.into_response(true);
             assert_eq!(response.status(), 200);
             assert_eq!(response.headers()["grpc-status"], expected);

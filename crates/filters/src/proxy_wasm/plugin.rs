@@ -28,6 +28,8 @@ impl ProxyWasm {
 impl Drop for ProxyWasm {
     /// Nobody uses it any more. Others may use its VMs further.
     fn drop(&mut self) {
-        self.vms.each_slot(|slot| slot.background_at_home(Step::EndRoot { facts: Some(Arc::clone(&self.facts)) }));
+        self.vms.each_slot(|slot| {
+            slot.background_at_home(Step::EndRoot { facts: Some(Arc::clone(&self.facts)) })
+        });
     }
 }

@@ -109,7 +109,9 @@ impl Space {
         }
         let queue = &queues[name];
         let mut inner = lock(&queue.inner);
-        inner.registrants.retain(|(other, at)| other.strong_count() > 0 && !(other.ptr_eq(&slot) && *at == root));
+        inner
+            .registrants
+            .retain(|(other, at)| other.strong_count() > 0 && !(other.ptr_eq(&slot) && *at == root));
         inner.registrants.push((slot, root));
         Some(queue.id)
     }

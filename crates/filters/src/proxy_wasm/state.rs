@@ -5,7 +5,9 @@
 use super::calls::{Pending, Reply};
 use super::chunks::Chunks;
 use super::facts::Facts;
+use super::grpc::Grpc;
 use super::head::{Fields, RequestHead, ResponseHead};
+use super::ids::Ids;
 use super::local::LocalResponse;
 use super::slot::Slot;
 use super::values::{Buffer, Map, Side};
@@ -28,8 +30,8 @@ pub struct State {
     /// Looked up once; before that the guest's start section may have called.
     pub memory: Option<Memory>,
     pub allocate: Option<TypedFunc<u32, u32>>,
-    pub roots: HashMap<u32, Root>,
-    pub streams: HashMap<u32, Stream>,
+    pub roots: Ids<Root>,
+    pub streams: Ids<Box<Stream>>,
     next_context: u32,
     next_call: u32,
     /// The context that the guest's calls mean.
@@ -44,12 +46,16 @@ pub struct State {
     pub starting: bool,
     /// Calls under way.
     pub calls: HashMap<u32, AbortHandle>,
+    /// Those of gRPC.
+    pub grpc: Grpc,
 }
 
 /// One filter with one configuration in this VM.
 pub struct Root {
     pub facts: Arc<Facts>,
     pub ticker: Option<AbortHandle>,
+    /// Properties that it declared, and whether each can be set only once.
+    pub declared: HashMap<Vec<u8>, bool>,
     /// `on_done` asked for time.
     pub leaving: bool,
 }
@@ -73,6 +79,8 @@ pub struct Stream {
     pub closed: bool,
     /// Whoever waits for one of the above.
     pub wakers: Vec<Waker>,
+    /// It is a connection: its bodies are what comes from the client and from the server.
+    pub tcp: bool,
     pub properties: Option<Properties>,
     pub about: About,
     /// `on_done` asked for time.
@@ -144,8 +152,8 @@ impl State {
             slot,
             memory: None,
             allocate: None,
-            roots: HashMap::new(),
-            streams: HashMap::new(),
+            roots: Ids::default(),
+            streams: Ids::default(),
             next_context: 1,
             next_call: 1,
             effective: 0,
@@ -154,6 +162,7 @@ impl State {
             status: (0, Vec::new()),
             starting: false,
             calls: HashMap::new(),
+            grpc: Grpc::default(),
         }
     }
 
@@ -174,7 +183,7 @@ impl State {
             let id = self.next_call;
             self.next_call = id.checked_add(1).unwrap_or(1);
             let pending = self.after.calls.iter().any(|call| call.id == id);
-            if !pending && !self.calls.contains_key(&id) {
+            if !pending && !self.calls.contains_key(&id) && !self.grpc.is_open(id) {
                 return id;
             }
         }
@@ -186,7 +195,7 @@ impl State {
 
     /// The stream that the guest's calls mean.
     pub fn stream(&mut self) -> Option<&mut Stream> {
-        self.streams.get_mut(&self.effective)
+        self.streams.get_mut(&self.effective).map(Box::as_mut)
     }
 
     /// The root of the context that the guest's calls mean.
@@ -208,7 +217,7 @@ impl State {
         match map {
             Map::CallHeaders => self.reply.as_mut().map(|reply| &mut reply.headers as &mut dyn Fields),
             Map::CallTrailers => self.reply.as_mut().map(|reply| &mut reply.trailers as &mut dyn Fields),
-            Map::GrpcInitial | Map::GrpcTrailing => None,
+            Map::GrpcInitial | Map::GrpcTrailing => self.grpc.fields(map),
             _ => self.stream()?.fields(map),
         }
     }
@@ -223,6 +232,7 @@ impl State {
             Buffer::VmConfig => Some(cut(self.facts.code.spec.vm_config.as_bytes())),
             Buffer::PluginConfig => Some(cut(self.calling().config.as_bytes())),
             Buffer::CallBody => self.reply.as_ref().map(|reply| cut(&reply.body)),
+            Buffer::GrpcMessage => self.grpc.message().map(|message| cut(message)),
             _ => Some(self.body(buffer)?.copy(start, max)),
         }
     }
@@ -232,6 +242,7 @@ impl State {
             Buffer::VmConfig => Some(self.facts.code.spec.vm_config.len()),
             Buffer::PluginConfig => Some(self.calling().config.len()),
             Buffer::CallBody => self.reply.as_ref().map(|reply| reply.body.len()),
+            Buffer::GrpcMessage => self.grpc.message().map(|message| message.len()),
             _ => Some(self.body(buffer)?.len()),
         }
     }
@@ -240,8 +251,10 @@ impl State {
     pub fn body(&mut self, buffer: Buffer) -> Option<&mut Chunks> {
         let stream = self.stream()?;
         match buffer {
-            Buffer::RequestBody => stream.request_body.as_mut(),
-            Buffer::ResponseBody => stream.response_body.as_mut(),
+            Buffer::RequestBody if !stream.tcp => stream.request_body.as_mut(),
+            Buffer::ResponseBody if !stream.tcp => stream.response_body.as_mut(),
+            Buffer::Downstream if stream.tcp => stream.request_body.as_mut(),
+            Buffer::Upstream if stream.tcp => stream.response_body.as_mut(),
             _ => None,
         }
     }
@@ -250,10 +263,21 @@ impl State {
 impl Stream {
     pub fn new(root: u32, facts: &Arc<Facts>, request: RequestHead, about: About) -> Self {
         Stream {
-            root,
-            facts: Arc::clone(facts),
             properties: request.parts.extensions.get::<Properties>().cloned(),
             request: Some(request),
+            tcp: false,
+            ..Stream::of_tcp(root, facts, about)
+        }
+    }
+
+    /// Of a connection, which has no heads.
+    pub fn of_tcp(root: u32, facts: &Arc<Facts>, about: About) -> Self {
+        Stream {
+            root,
+            facts: Arc::clone(facts),
+            tcp: true,
+            properties: None,
+            request: None,
             request_trailers: None,
             response: None,
             response_trailers: None,

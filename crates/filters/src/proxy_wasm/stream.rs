@@ -67,7 +67,7 @@ impl Handle {
         read: impl FnOnce(Option<&mut Stream>, u32) -> R + Send,
     ) -> Result<R, Lost> {
         let read = |state: &mut State, action| {
-            let stream = state.streams.get_mut(&self.id());
+            let stream = state.streams.get_mut(&self.id()).map(Box::as_mut);
             if stream.as_ref().is_some_and(|stream| stream.over || stream.leaving) {
                 self.ended.store(true, Relaxed);
             }

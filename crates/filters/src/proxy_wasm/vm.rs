@@ -2,19 +2,21 @@
 
 use super::exports::{Begin, Exports, Headers, Main, allocator, memory};
 use super::facts::Facts;
+use super::grpc::Delivery;
 use super::slot::Slot;
 use super::state::{Root, State};
 use super::values::Side;
 use sampan_capabilities::{Host, LinkedModule};
 use sampan_runtime::serve::{Output, Target, begin_call};
 use sampan_telemetry::Gauge;
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use wasmtime::{Result, Store, TypedFunc, WasmParams, WasmResults};
 use wasmtime_wasi::I32Exit;
 
 pub struct Vm {
-    store: Store<Host>,
-    exports: Exports,
+    pub(super) store: Store<Host>,
+    pub(super) exports: Exports,
     _live: Live,
 }
 
@@ -35,24 +37,82 @@ pub struct Refused(&'static str);
 /// One entry into the guest, for which the state was made ready: what belongs together is one call.
 pub enum Step {
     /// The context of a stream, and the request's headers.
-    Begin { stream: u32, facts: Arc<Facts>, count: u32, end: bool },
+    Begin {
+        stream: u32,
+        facts: Arc<Facts>,
+        count: u32,
+        end: bool,
+    },
     /// `last`: nothing follows, so that the stream can end with it.
-    ResponseHeaders { stream: u32, count: u32, end: bool, last: bool },
-    Body { side: Side, stream: u32, len: u32, end: bool, last: bool },
-    Trailers { side: Side, stream: u32, count: u32, last: bool },
+    ResponseHeaders {
+        stream: u32,
+        count: u32,
+        end: bool,
+        last: bool,
+    },
+    Body {
+        side: Side,
+        stream: u32,
+        len: u32,
+        end: bool,
+        last: bool,
+    },
+    Trailers {
+        side: Side,
+        stream: u32,
+        count: u32,
+        last: bool,
+    },
+    /// The context of a TCP connection, and that it is there.
+    Connect {
+        stream: u32,
+        facts: Arc<Facts>,
+    },
+    Data {
+        side: Side,
+        stream: u32,
+        len: u32,
+        end: bool,
+    },
+    /// One side of a TCP connection is closed; `peer` is who did it.
+    Closed {
+        side: Side,
+        stream: u32,
+        peer: u32,
+    },
     /// A stream ends, whatever has become of it.
-    End { stream: u32 },
+    End {
+        stream: u32,
+    },
     /// `proxy_done` was called, or its time is over.
-    Delete { context: u32 },
-    Tick { root: u32 },
-    QueueReady { root: u32, queue: u32 },
-    CallResponse { root: u32, call: u32, headers: u32, body: u32, trailers: u32 },
+    Delete {
+        context: u32,
+    },
+    Tick {
+        root: u32,
+    },
+    QueueReady {
+        root: u32,
+        queue: u32,
+    },
+    CallResponse {
+        root: u32,
+        call: u32,
+        headers: u32,
+        body: u32,
+        trailers: u32,
+    },
+    Grpc(Box<Delivery>),
     /// A plug-in goes; `None`: all, because the VM is not needed.
-    EndRoot { facts: Option<Arc<Facts>> },
+    EndRoot {
+        facts: Option<Arc<Facts>>,
+    },
 }
 
+/// Beyond so many, a stream that asks for time at its end gets none: clients make streams.
+const STREAMS_MAX: usize = 16_384;
 /// The action of a callback that a guest does not have.
-const CONTINUE: u32 = 0;
+pub const CONTINUE: u32 = 0;
 
 impl Vm {
     /// Instantiates, begins, and configures for the given plug-ins.
@@ -94,14 +154,14 @@ impl Vm {
     async fn begin(&mut self, begin: Begin) -> Result<()> {
         let ended = match (begin.initialize, begin.main, begin.start) {
             (Some(initialize), main, _) => {
-                self.call(&initialize, ()).await?;
+                call(&mut self.store, 0, &initialize, ()).await?;
                 match main {
-                    Some(Main::Void(main)) => self.call(&main, ()).await.map(drop),
-                    Some(Main::Arguments(main)) => self.call(&main, (0, 0)).await.map(drop),
+                    Some(Main::Void(main)) => call(&mut self.store, 0, &main, ()).await.map(drop),
+                    Some(Main::Arguments(main)) => call(&mut self.store, 0, &main, (0, 0)).await.map(drop),
                     None => Ok(()),
                 }
             }
-            (None, _, Some(start)) => self.call(&start, ()).await,
+            (None, _, Some(start)) => call(&mut self.store, 0, &start, ()).await,
             (None, _, None) => Ok(()),
         };
         // A command's `_start` may say that it is done by its exit code.
@@ -118,20 +178,23 @@ impl Vm {
         }
         let state = self.state();
         let id = state.new_context();
-        state.roots.insert(id, Root { facts: Arc::clone(facts), ticker: None, leaving: false });
+        state.roots.insert(
+            id,
+            Root { facts: Arc::clone(facts), ticker: None, declared: HashMap::new(), leaving: false },
+        );
         self.create(id, 0).await?;
-        if let Some(on_vm_start) = self.exports.on_vm_start.clone() {
-            self.enter(id);
-            self.state().starting = true;
-            let started = self.call(&on_vm_start, (id, facts.code.spec.vm_config.len() as u32)).await?;
+        if let Some(on_vm_start) = &self.exports.on_vm_start {
+            let len = facts.code.spec.vm_config.len() as u32;
+            state_of(self.store.data_mut()).starting = true;
+            let started = call(&mut self.store, id, on_vm_start, (id, len)).await?;
             self.state().starting = false;
             if started == 0 {
                 return Err(Refused("proxy_on_vm_start").into());
             }
         }
-        if let Some(on_configure) = self.exports.on_configure.clone() {
-            self.enter(id);
-            if self.call(&on_configure, (id, facts.config.len() as u32)).await? == 0 {
+        if let Some(on_configure) = &self.exports.on_configure {
+            let len = facts.config.len() as u32;
+            if call(&mut self.store, id, on_configure, (id, len)).await? == 0 {
                 return Err(Refused("proxy_on_configure").into());
             }
         }
@@ -155,19 +218,22 @@ impl Vm {
                 let action = self.trailers(side, stream, count).await?;
                 self.perhaps_end(stream, last, action).await
             }
+            Step::Connect { stream, facts } => self.connect(stream, &facts).await,
+            Step::Data { side, stream, len, end } => self.data(side, stream, len, end).await,
+            Step::Closed { side, stream, peer } => self.closed(side, stream, peer).await.map(|()| CONTINUE),
             Step::End { stream } => self.end(stream).await.map(|()| CONTINUE),
             Step::Delete { context } => self.delete(context).await.map(|()| CONTINUE),
             Step::Tick { root } => self.tick(root).await.map(|()| CONTINUE),
             Step::QueueReady { root, queue } => self.queue_ready(root, queue).await.map(|()| CONTINUE),
-            Step::CallResponse { root, call, headers, body, trailers } => {
-                if let (Some(on_response), true) =
-                    (self.exports.on_http_call_response.clone(), self.has_root(root))
-                {
-                    self.enter(root);
-                    self.call(&on_response, (root, call, headers, body, trailers)).await?;
+            Step::CallResponse { root, call: id, headers, body, trailers } => {
+                let has_root = self.has_root(root);
+                if let Some(function) = self.exports.on_http_call_response.as_ref().filter(|_| has_root) {
+                    let params = (root, id, headers, body, trailers);
+                    call(&mut self.store, root, function, params).await?;
                 }
                 Ok(CONTINUE)
             }
+            Step::Grpc(delivery) => self.grpc(*delivery).await.map(|()| CONTINUE),
             Step::EndRoot { facts } => {
                 let of = |root: &Root| facts.as_ref().is_none_or(|facts| facts.number == root.facts.number);
                 let roots = self.state().roots.iter().filter(|(_, root)| of(root) && !root.leaving);
@@ -180,18 +246,23 @@ impl Vm {
     }
 
     async fn begin_stream(&mut self, stream: u32, facts: &Arc<Facts>, count: u32, end: bool) -> Result<u32> {
+        self.context(stream, facts).await?;
+        self.headers(Side::Request, stream, count, end).await
+    }
+
+    pub(super) async fn context(&mut self, stream: u32, facts: &Arc<Facts>) -> Result<()> {
         let root = self.root(facts).await?;
         if let Some(stream) = self.state().streams.get_mut(&stream) {
             stream.root = root;
         }
-        self.create(stream, root).await?;
-        self.headers(Side::Request, stream, count, end).await
+        self.create(stream, root).await
     }
 
     async fn create(&mut self, context: u32, parent: u32) -> Result<()> {
-        let Some(on_context_create) = self.exports.on_context_create.clone() else { return Ok(()) };
-        self.enter(context);
-        self.call(&on_context_create, (context, parent)).await
+        match &self.exports.on_context_create {
+            Some(function) => call(&mut self.store, context, function, (context, parent)).await,
+            None => Ok(()),
+        }
     }
 
     async fn headers(&mut self, side: Side, stream: u32, count: u32, end: bool) -> Result<u32> {
@@ -200,44 +271,34 @@ impl Vm {
             Side::Response => &self.exports.on_response_headers,
         };
         match function {
-            Some(Headers::Short(function)) => {
-                let function = function.clone();
-                self.enter(stream);
-                self.call(&function, (stream, count)).await
-            }
+            Some(Headers::Short(function)) => call(&mut self.store, stream, function, (stream, count)).await,
             Some(Headers::Long(function)) => {
-                let function = function.clone();
-                self.enter(stream);
-                self.call(&function, (stream, count, u32::from(end))).await
+                call(&mut self.store, stream, function, (stream, count, u32::from(end))).await
             }
             None => Ok(CONTINUE),
         }
     }
 
     async fn body(&mut self, side: Side, stream: u32, len: u32, end: bool) -> Result<u32> {
+        let has_stream = self.has_stream(stream);
         let function = match side {
-            Side::Request => self.exports.on_request_body.clone(),
-            Side::Response => self.exports.on_response_body.clone(),
+            Side::Request => &self.exports.on_request_body,
+            Side::Response => &self.exports.on_response_body,
         };
-        match function.filter(|_| self.has_stream(stream)) {
-            Some(function) => {
-                self.enter(stream);
-                self.call(&function, (stream, len, u32::from(end))).await
-            }
+        match function.as_ref().filter(|_| has_stream) {
+            Some(function) => call(&mut self.store, stream, function, (stream, len, u32::from(end))).await,
             None => Ok(CONTINUE),
         }
     }
 
     async fn trailers(&mut self, side: Side, stream: u32, count: u32) -> Result<u32> {
+        let has_stream = self.has_stream(stream);
         let function = match side {
-            Side::Request => self.exports.on_request_trailers.clone(),
-            Side::Response => self.exports.on_response_trailers.clone(),
+            Side::Request => &self.exports.on_request_trailers,
+            Side::Response => &self.exports.on_response_trailers,
         };
-        match function.filter(|_| self.has_stream(stream)) {
-            Some(function) => {
-                self.enter(stream);
-                self.call(&function, (stream, count)).await
-            }
+        match function.as_ref().filter(|_| has_stream) {
+            Some(function) => call(&mut self.store, stream, function, (stream, count)).await,
             None => Ok(CONTINUE),
         }
     }
@@ -257,17 +318,15 @@ impl Vm {
         if !self.has_stream(stream) {
             return Ok(());
         }
-        if let Some(on_done) = self.exports.on_done.clone() {
-            self.enter(stream);
-            if self.call(&on_done, stream).await? == 0 {
-                let state = self.state();
+        if let Some(on_done) = &self.exports.on_done
+            && call(&mut self.store, stream, on_done, stream).await? == 0
+        {
+            let state = self.state();
+            if state.streams.len() <= STREAMS_MAX {
                 if let Some(stream) = state.streams.get_mut(&stream) {
                     stream.leaving = true;
                 }
-                // The guest may have said that it is done before it said that it is not.
-                if !state.after.done.contains(&stream) {
-                    state.after.leaving.push(stream);
-                }
+                state.after.leaving.push(stream);
                 return Ok(());
             }
         }
@@ -278,15 +337,15 @@ impl Vm {
         if !self.has_stream(context) && !self.has_root(context) {
             return Ok(());
         }
-        for function in [self.exports.on_log.clone(), self.exports.on_delete.clone()].into_iter().flatten() {
-            self.enter(context);
-            self.call(&function, context).await?;
+        for function in [&self.exports.on_log, &self.exports.on_delete].into_iter().flatten() {
+            call(&mut self.store, context, function, context).await?;
         }
         let state = self.state();
         if let Some(stream) = state.streams.get_mut(&context) {
             stream.over = true;
             state.after.over.push(context);
         }
+        state.grpc.root_ended(context);
         if let Some(ticker) = state.roots.remove(&context).and_then(|root| root.ticker) {
             ticker.abort();
         }
@@ -294,65 +353,63 @@ impl Vm {
     }
 
     async fn tick(&mut self, root: u32) -> Result<()> {
-        match self.exports.on_tick.clone().filter(|_| self.has_root(root)) {
-            Some(on_tick) => {
-                self.enter(root);
-                self.call(&on_tick, root).await
-            }
+        let has_root = self.has_root(root);
+        match self.exports.on_tick.as_ref().filter(|_| has_root) {
+            Some(on_tick) => call(&mut self.store, root, on_tick, root).await,
             None => Ok(()),
         }
     }
 
     async fn queue_ready(&mut self, root: u32, queue: u32) -> Result<()> {
-        match self.exports.on_queue_ready.clone().filter(|_| self.has_root(root)) {
-            Some(on_queue_ready) => {
-                self.enter(root);
-                self.call(&on_queue_ready, (root, queue)).await
-            }
+        let has_root = self.has_root(root);
+        match self.exports.on_queue_ready.as_ref().filter(|_| has_root) {
+            Some(on_queue_ready) => call(&mut self.store, root, on_queue_ready, (root, queue)).await,
             None => Ok(()),
         }
     }
 
     /// A plug-in goes; others may use the VM further.
     async fn end_root(&mut self, root: u32) -> Result<()> {
-        if let Some(on_done) = self.exports.on_done.clone() {
-            self.enter(root);
-            if self.call(&on_done, root).await? == 0 {
-                let state = self.state();
-                if let Some(root) = state.roots.get_mut(&root) {
-                    root.leaving = true;
-                }
-                state.after.leaving.push(root);
-                return Ok(());
+        if let Some(on_done) = &self.exports.on_done
+            && call(&mut self.store, root, on_done, root).await? == 0
+        {
+            let state = self.state();
+            if let Some(root) = state.roots.get_mut(&root) {
+                root.leaving = true;
             }
+            state.after.leaving.push(root);
+            return Ok(());
         }
         self.delete(root).await
     }
 
-    fn has_stream(&mut self, stream: u32) -> bool {
+    pub(super) fn has_stream(&mut self, stream: u32) -> bool {
         self.state().streams.get(&stream).is_some_and(|stream| !stream.over)
     }
 
-    fn has_root(&mut self, root: u32) -> bool {
+    pub(super) fn has_root(&mut self, root: u32) -> bool {
         self.state().roots.contains_key(&root)
-    }
-
-    fn enter(&mut self, context: u32) {
-        self.state().effective = context;
-    }
-
-    async fn call<P, R>(&mut self, function: &TypedFunc<P, R>, params: P) -> Result<R>
-    where
-        P: WasmParams + Send + Sync,
-        R: WasmResults + Send + Sync,
-    {
-        function.call_async(&mut self.store, params).await
     }
 
     /// Before each entry: the guest's first slice begins anew.
     pub fn begin_call(&mut self) {
         begin_call(&mut self.store);
     }
+}
+
+/// Enters the guest for a context.
+pub(super) async fn call<P, R>(
+    store: &mut Store<Host>,
+    context: u32,
+    function: &TypedFunc<P, R>,
+    params: P,
+) -> Result<R>
+where
+    P: WasmParams + Send + Sync,
+    R: WasmResults + Send + Sync,
+{
+    state_of(store.data_mut()).effective = context;
+    function.call_async(store, params).await
 }
 
 /// The state in a store of a VM.

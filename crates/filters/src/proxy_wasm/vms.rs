@@ -137,8 +137,13 @@ fn key(code: &Code) -> Key {
     let spec = &code.spec;
     let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
     let rights = format!("{:?} {:?} {:?}", spec.grants.env, spec.grants, spec.limits);
-    for part in [code.app.as_bytes(), vm_id(code).as_bytes(), &code.digest, spec.vm_config.as_bytes(), rights.as_bytes()]
-    {
+    for part in [
+        code.app.as_bytes(),
+        vm_id(code).as_bytes(),
+        &code.digest,
+        spec.vm_config.as_bytes(),
+        rights.as_bytes(),
+    ] {
         digest.update(&(part.len() as u64).to_le_bytes());
         digest.update(part);
     }

@@ -2,7 +2,6 @@
 
 use crate::harness::*;
 use sampan_app::{Filter as Spec, OnFailure};
-use sampan_service::Handler;
 
 #[test]
 fn a_trap_is_a_503_and_the_next_request_gets_a_new_vm() {
@@ -120,17 +119,31 @@ fn modules_that_are_no_filters_are_refused_with_a_reason() {
     run(async {
         for (module, reason) in [
             ("(module)".to_owned(), "it is no filter"),
-            (r#"(module (func (export "proxy_on_request_headers")))"#.to_owned(), "does not say of which version"),
+            (
+                r#"(module (func (export "proxy_on_request_headers")))"#.to_owned(),
+                "does not say of which version",
+            ),
             (wat(r#"(func (export "proxy_abi_version_0_1_0"))"#), "of two versions"),
             (r#"(module (func (export "proxy_abi_version_0_3_0")))"#.to_owned(), "is not known"),
             (r#"(module (func (export "proxy_abi_version_0_2_1")))"#.to_owned(), "no memory named"),
             (wat(r#"(import "env" "proxy_fly" (func))"#), "env `proxy_fly`"),
             (wat(r#"(import "env" "proxy_log" (func (param i64)))"#), "proxy_log"),
             (wat(r#"(func (export "proxy_on_request_headers") (param i64))"#), "proxy_on_request_headers"),
-            (wat(r#"(func (export "proxy_on_vm_start") (param i32 i32) (result i32) i32.const 0)"#), "returned false"),
+            (
+                wat(r#"(func (export "proxy_on_vm_start") (param i32 i32) (result i32) i32.const 0)"#),
+                "returned false",
+            ),
             (wat(r#"(func (export "_start") unreachable)"#), "unreachable"),
-            (wat(r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) unreachable)"#), "unreachable"),
-            (wat(r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) (loop br 0) i32.const 1)"#), "processor time"),
+            (
+                wat(r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) unreachable)"#),
+                "unreachable",
+            ),
+            (
+                wat(
+                    r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) (loop br 0) i32.const 1)"#,
+                ),
+                "processor time",
+            ),
             (
                 wat(r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
                     (loop (drop (memory.grow (i32.const 1))) br 0) i32.const 1)"#),
@@ -150,10 +163,22 @@ fn pointers_that_are_wrong_are_said_to_be() {
         for (import, call) in [
             ("proxy_log (param i32 i32 i32)", "i32.const 2 i32.const -1 i32.const 8"),
             ("proxy_get_current_time_nanoseconds (param i32)", "i32.const 65530"),
-            ("proxy_get_buffer_bytes (param i32 i32 i32 i32 i32)", "i32.const 7 i32.const 0 i32.const 9 i32.const -4 i32.const 0"),
-            ("proxy_get_property (param i32 i32 i32 i32)", "i32.const 65000 i32.const 65000 i32.const 0 i32.const 4"),
-            ("proxy_set_shared_data (param i32 i32 i32 i32 i32)", "i32.const 0 i32.const 1 i32.const -1 i32.const 1 i32.const 0"),
-            ("proxy_define_metric (param i32 i32 i32 i32)", "i32.const 0 i32.const 0 i32.const 1 i32.const -1"),
+            (
+                "proxy_get_buffer_bytes (param i32 i32 i32 i32 i32)",
+                "i32.const 7 i32.const 0 i32.const 9 i32.const -4 i32.const 0",
+            ),
+            (
+                "proxy_get_property (param i32 i32 i32 i32)",
+                "i32.const 65000 i32.const 65000 i32.const 0 i32.const 4",
+            ),
+            (
+                "proxy_set_shared_data (param i32 i32 i32 i32 i32)",
+                "i32.const 0 i32.const 1 i32.const -1 i32.const 1 i32.const 0",
+            ),
+            (
+                "proxy_define_metric (param i32 i32 i32 i32)",
+                "i32.const 0 i32.const 0 i32.const 1 i32.const -1",
+            ),
         ] {
             let (name, params) = import.split_once(' ').unwrap();
             let module = wat(&format!(
@@ -222,5 +247,136 @@ fn the_oldest_version_has_its_own_signatures() {
                 (i32.eqz (call $get (i32.const 0) (i32.const 0) (i32.const 7) (i32.const 100) (i32.const 104)))))"#;
         let spec = Spec { name: "oldest".into(), config: "c".into(), ..Spec::default() };
         assert_eq!(filtered_wat(spec, module).await.get("/").await.status, 200);
+    });
+}
+
+#[test]
+fn a_filter_that_takes_all_memory_gets_no_more_than_its_own() {
+    run(async {
+        let module = wat(r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                (loop (drop (memory.grow (i32.const 16))) br 0) i32.const 0)"#);
+        let filtered = filtered_wat(Spec { name: "greedy".into(), ..Spec::default() }, &module).await;
+        assert_eq!(filtered.get("/").await.status, 503);
+        assert_eq!(filtered.failures("memory"), 1);
+    });
+}
+
+#[test]
+fn statuses_are_those_that_sdks_know() {
+    run(async {
+        // What a function returns in `on_request_headers` becomes the request's path.
+        for (import, call, expected) in [
+            // There are no response headers yet: to read them is not found, to write them a mistake.
+            (
+                "proxy_get_header_map_value (param i32 i32 i32 i32 i32)",
+                "i32.const 2 i32.const 0 i32.const 1 i32.const 16 i32.const 20",
+                "1",
+            ),
+            ("proxy_get_header_map_pairs (param i32 i32 i32)", "i32.const 2 i32.const 16 i32.const 20", "0"),
+            ("proxy_get_header_map_pairs (param i32 i32 i32)", "i32.const 99 i32.const 16 i32.const 20", "2"),
+            (
+                "proxy_replace_header_map_value (param i32 i32 i32 i32 i32)",
+                "i32.const 2 i32.const 0 i32.const 1 i32.const 0 i32.const 1",
+                "2",
+            ),
+            ("proxy_remove_header_map_value (param i32 i32 i32)", "i32.const 0 i32.const 0 i32.const 1", "0"),
+            ("proxy_get_header_map_size (param i32 i32)", "i32.const 9 i32.const 16", "2"),
+            ("proxy_set_header_map_pairs (param i32 i32 i32)", "i32.const 0 i32.const 0 i32.const 3", "2"),
+            ("proxy_log (param i32 i32 i32)", "i32.const 6 i32.const 0 i32.const 1", "2"),
+            ("proxy_get_log_level (param i32)", "i32.const 16", "0"),
+            (
+                "proxy_get_buffer_bytes (param i32 i32 i32 i32 i32)",
+                "i32.const 0 i32.const 0 i32.const 9 i32.const 16 i32.const 20",
+                "1",
+            ),
+            (
+                "proxy_get_buffer_bytes (param i32 i32 i32 i32 i32)",
+                "i32.const 9 i32.const 0 i32.const 9 i32.const 16 i32.const 20",
+                "2",
+            ),
+            (
+                "proxy_set_buffer_bytes (param i32 i32 i32 i32 i32)",
+                "i32.const 0 i32.const 0 i32.const 9 i32.const 0 i32.const 1",
+                "1",
+            ),
+            ("proxy_get_buffer_status (param i32 i32 i32)", "i32.const 7 i32.const 16 i32.const 20", "0"),
+            ("proxy_continue_stream (param i32)", "i32.const 4", "2"),
+            ("proxy_close_stream (param i32)", "i32.const 4", "2"),
+            ("proxy_set_effective_context (param i32)", "i32.const 77", "2"),
+            ("proxy_done", "", "1"),
+            (
+                "proxy_get_shared_data (param i32 i32 i32 i32 i32)",
+                "i32.const 0 i32.const 1 i32.const 16 i32.const 20 i32.const 24",
+                "1",
+            ),
+            ("proxy_dequeue_shared_queue (param i32 i32 i32)", "i32.const -1 i32.const 16 i32.const 20", "1"),
+            ("proxy_enqueue_shared_queue (param i32 i32 i32)", "i32.const -1 i32.const 0 i32.const 1", "1"),
+            (
+                "proxy_resolve_shared_queue (param i32 i32 i32 i32 i32)",
+                "i32.const 0 i32.const 0 i32.const 0 i32.const 1 i32.const 16",
+                "1",
+            ),
+            (
+                "proxy_define_metric (param i32 i32 i32 i32)",
+                "i32.const 3 i32.const 0 i32.const 1 i32.const 16",
+                "2",
+            ),
+            ("proxy_get_metric (param i32 i32)", "i32.const -1 i32.const 16", "1"),
+            (
+                "proxy_get_property (param i32 i32 i32 i32)",
+                "i32.const 0 i32.const 1 i32.const 16 i32.const 20",
+                "1",
+            ),
+            (
+                "proxy_send_local_response (param i32 i32 i32 i32 i32 i32 i32 i32)",
+                "i32.const 99 i32.const 0 i32.const 0 i32.const 0 i32.const 0 i32.const 0 i32.const 0 i32.const -1",
+                "2",
+            ),
+            (
+                "proxy_call_foreign_function (param i32 i32 i32 i32 i32 i32)",
+                "i32.const 0 i32.const 1 i32.const 0 i32.const 0 i32.const 0 i32.const 0",
+                "1",
+            ),
+        ] {
+            let (name, params) = import.split_once(' ').unwrap_or((import, ""));
+            let module = wat(&format!(
+                r#"(import "env" "{name}" (func $f {params} (result i32)))
+                (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
+                (data (i32.const 0) "z\00\00\00status0123456789:;<")
+                (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                    (call $add (i32.const 0) (i32.const 4) (i32.const 6)
+                        (i32.add (i32.const 10) (call $f {call})) (i32.const 1)))"#
+            ));
+            let filtered = filtered_wat(Spec { name: "asks".into(), ..Spec::default() }, &module).await;
+            assert_eq!(filtered.get("/").await.header("got-status"), expected, "{name} {call}");
+        }
+    });
+}
+
+#[test]
+fn a_context_that_asks_for_time_ends_when_it_says_so() {
+    run(async {
+        let module = wat(r#"
+            (import "env" "proxy_set_tick_period_milliseconds" (func $tick (param i32) (result i32)))
+            (import "env" "proxy_set_effective_context" (func $effective (param i32) (result i32)))
+            (import "env" "proxy_done" (func $done (result i32)))
+            (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+            (data (i32.const 0) "logged")
+            (global $leaving (mut i32) (i32.const 0))
+            (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                (i32.eqz (call $tick (i32.const 1))))
+            (func (export "proxy_on_done") (param i32) (result i32)
+                (global.set $leaving (local.get 0)) i32.const 0)
+            (func (export "proxy_on_log") (param i32)
+                (drop (call $log (i32.const 2) (i32.const 0) (i32.const 6))))
+            (func (export "proxy_on_tick") (param i32)
+                (if (global.get $leaving) (then
+                    (drop (call $effective (global.get $leaving)))
+                    (drop (call $done))
+                    (global.set $leaving (i32.const 0)))))"#);
+        let filtered = filtered_wat(Spec { name: "slow".into(), ..Spec::default() }, &module).await;
+        assert_eq!(filtered.get("/").await.status, 200);
+        assert_eq!(filtered.logged("info: logged"), 0);
+        filtered.until("the context ends", |one| one.logged("info: logged") == 1).await;
     });
 }

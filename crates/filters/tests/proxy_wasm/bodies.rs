@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 use sampan_app::Filter as Spec;
-use sampan_service::{Handler, full};
+use sampan_service::full;
 use std::sync::Arc;
 
 fn data(text: &'static str) -> Result<Frame<Bytes>, sampan_service::BodyError> {
@@ -24,7 +24,6 @@ fn bodies_are_changed_in_both_directions() {
             ("append", "a body and more"),
             // Turned round twice.
             ("whole", "a body"),
-            ("held", "ydob a"),
         ] {
             let filtered = filtered(spec("proxy-body", config)).await;
             let read = filtered.post("a body").await;
@@ -78,8 +77,14 @@ fn a_body_that_is_too_long_to_buffer_is_refused() {
     run(async {
         let spec = Spec { buffer_bytes: 5, ..spec("proxy-body", "whole") };
         let filtered = filtered(spec).await;
-        assert_eq!(filtered.post("12345").await.body, "12345");
-        assert_eq!(filtered.post("123456").await.status, 413);
+        for (pieces, status) in [(["123", "45"], 200), (["123", "456"], 413)] {
+            let (mut sender, body) = channel();
+            for piece in pieces {
+                sender.send(data(piece)).await.unwrap();
+            }
+            drop(sender);
+            assert_eq!(filtered.send(post(body)).await.status, status, "{pieces:?}");
+        }
     });
 }
 

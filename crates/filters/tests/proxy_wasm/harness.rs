@@ -1,8 +1,8 @@
 //! One filter in front of a handler that tells what it got.
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use futures::channel::mpsc;
+use futures::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -36,7 +36,12 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 
 /// A guest of guests/ with a configuration.
 pub fn spec(guest: &str, config: &str) -> Spec {
-    Spec { name: guest.into(), source: sampan_testing::guest(guest), config: config.into(), ..Spec::default() }
+    Spec {
+        name: guest.into(),
+        source: sampan_testing::guest(guest),
+        config: config.into(),
+        ..Spec::default()
+    }
 }
 
 /// What all filters of a test share: an app of its own.

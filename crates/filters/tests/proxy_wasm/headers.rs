@@ -25,7 +25,12 @@ fn a_filter_reads_and_changes_the_request() {
 
         let request = Request::get("/headers").header("x-gone", "1").header("x-stays", "2");
         let read = filtered.send(request.header("host", "a.example").body(empty()).unwrap()).await;
-        assert_eq!(read.header("got-x-names"), ":authority,:path,:method,:scheme,x-stays,x-count,x-twice,x-twice");
+        let mut names: Vec<_> = read.header("got-x-names").split(',').collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [":authority", ":method", ":path", ":scheme", "x-count", "x-stays", "x-twice", "x-twice"]
+        );
         assert_eq!(read.header("got-x-gone"), "-");
         let twice: Vec<_> = read.headers.get_all("got-x-twice").iter().collect();
         assert_eq!(twice, ["1", "2"]);
@@ -93,7 +98,10 @@ fn a_client_of_grpc_gets_its_own_kind_of_answer() {
         let filtered = filtered(spec("proxy-headers", "c")).await;
         let request = Request::post("/local").header("content-type", "application/grpc");
         let read = filtered.send(request.body(empty()).unwrap()).await;
-        assert_eq!((read.status, read.header("grpc-status"), read.header("grpc-message")), (200, "7", "not for you"));
+        assert_eq!(
+            (read.status, read.header("grpc-status"), read.header("grpc-message")),
+            (200, "7", "not for you")
+        );
     });
 }
 

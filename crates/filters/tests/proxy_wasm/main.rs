@@ -2,7 +2,13 @@
 
 mod bad;
 mod bodies;
+mod cost;
+mod edges;
+mod foreign;
+mod greeter;
+mod grpc;
 mod harness;
 mod headers;
 mod pauses;
 mod shared;
+mod tcp;

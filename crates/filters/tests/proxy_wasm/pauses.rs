@@ -86,3 +86,16 @@ fn a_client_that_leaves_takes_its_context_along() {
         assert_eq!(filtered.logged("log /pause"), 1);
     });
 }
+
+#[test]
+fn a_filter_may_resume_a_stream_that_is_gone() {
+    run(async {
+        let filtered = filtered(spec("proxy-pause", "")).await;
+        let mut answer = filtered.handler.handle(get("/tick"));
+        assert!(is_waiting(&mut answer).await);
+        drop(answer);
+        // The tick that lets this go on has tried the other too.
+        assert_eq!(filtered.get("/tick").await.status, 200);
+        assert_eq!(filtered.failures("trap"), 0);
+    });
+}

@@ -13,20 +13,21 @@ use sampan_telemetry::metrics;
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
+/// Keys are kept as hashes that no client can foresee, and that all versions of a route have in common.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
 pub struct RateLimited {
     limit: HeaderValue,
     key: Key,
     counts: Counts,
     on_failure: OnFailure,
-    /// Keys are kept as hashes that no client can foresee.
-    hasher: RandomState,
     next: Arc<dyn Handler>,
 }
 
@@ -69,21 +70,14 @@ impl RateLimited {
                 Key::Header(name.parse().map_err(|_| format!("`{name}` is no header's name"))?)
             }
         };
-        Ok(RateLimited {
-            limit: limit.requests.into(),
-            key,
-            counts,
-            on_failure: limit.on_failure,
-            hasher: RandomState::new(),
-            next,
-        })
+        Ok(RateLimited { limit: limit.requests.into(), key, counts, on_failure: limit.on_failure, next })
     }
 
     fn hash(&self, request: &Request<Body>) -> u64 {
         match &self.key {
             Key::Route => 0,
-            Key::SourceIp => self.hasher.hash_one(client(request)),
-            Key::Header(name) => self.hasher.hash_one(request.headers().get(name)),
+            Key::SourceIp => HASHER.hash_one(client(request)),
+            Key::Header(name) => HASHER.hash_one(request.headers().get(name)),
         }
     }
 

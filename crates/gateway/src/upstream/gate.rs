@@ -53,11 +53,9 @@ impl Gate {
     }
 
     fn take(self: &Arc<Self>) -> Option<Permit> {
-        if self.inside.fetch_add(1, SeqCst) < self.max {
-            return Some(Permit(self.clone()));
-        }
-        self.leave();
-        None
+        // Not counted up and down again: whoever saw that in between would wait for a place that is free.
+        let more = |inside| (inside < self.max).then_some(inside + 1);
+        self.inside.fetch_update(SeqCst, SeqCst, more).ok().map(|_| Permit(self.clone()))
     }
 
     fn leave(&self) {

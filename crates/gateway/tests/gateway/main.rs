@@ -6,6 +6,7 @@ mod files;
 mod policy;
 mod routing;
 mod shares;
+mod tcp;
 
 use http::{Request, Response};
 use http_body_util::BodyExt;

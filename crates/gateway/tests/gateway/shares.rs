@@ -76,7 +76,7 @@ fn each_address_has_its_own_and_each_network_of_ipv6() {
 #[test]
 fn a_new_version_of_the_routes_goes_on_counting() {
     let handlers = components();
-    let routes = [limited(limit(1, HOUR, RateKey::Route))];
+    let routes = [limited(limit(1, HOUR, RateKey::Header("x-key".into())))];
     let before = Router::new("app", &routes, &handlers).unwrap();
     assert_eq!(ask(&before, "GET", "/", &[], "").status, 200);
     let after = Router::new("app", &routes, &handlers).unwrap();

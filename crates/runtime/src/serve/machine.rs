@@ -9,6 +9,7 @@ use crate::Failure;
 use sampan_engine::artifact::PublicKey;
 use sampan_engine::cache::Cache;
 use sampan_engine::server::Engines;
+use sampan_service::be_patient;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -66,9 +67,10 @@ impl Machine {
         let engines = Engines::new(plan.pool, plan.wasi_0_3).map_err(|error| failed(error.to_string()))?;
         let ticker =
             Ticker::start(engines.all()).map_err(|error| failed(format!("cannot start: {error}")))?;
-        let start =
-            |name, nice| runtime(name, nice).map_err(|error| failed(format!("cannot start: {error}")));
-        let (overflow, drivers) = (start("overflow", NICE)?, start("drivers", 0)?);
+        let start = |name, on_start: fn()| {
+            runtime(name, on_start).map_err(|error| failed(format!("cannot start: {error}")))
+        };
+        let (overflow, drivers) = (start("overflow", || be_patient(NICE))?, start("drivers", || {})?);
         let machine = Arc::new(Machine {
             memory: Budget::new("all apps together", Some(plan.memory_bytes), None),
             overflow: overflow.handle().clone(),
@@ -158,15 +160,9 @@ impl Drop for Machine {
     }
 }
 
-fn runtime(name: &str, nice: i32) -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .thread_name(name)
-        .enable_all()
-        .on_thread_start(move || {
-            // On Linux a nice value is a thread's own. Where it may not be lowered, all are equal.
-            let _ = rustix::process::nice(nice);
-        })
-        .build()
+fn runtime(name: &str, on_start: fn()) -> std::io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.thread_name(name).enable_all().on_thread_start(on_start).build()
 }
 
 async fn keep_house(machine: Weak<Machine>) {

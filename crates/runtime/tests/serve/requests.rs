@@ -3,7 +3,7 @@
 use crate::harness::{get, p2, run, serve};
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use sampan_app::Component;
+use sampan_app::{Component, Serving};
 use sampan_service::{Depth, Matched, Peer, empty};
 
 #[test]
@@ -35,7 +35,8 @@ fn the_guest_that_speed_is_measured_with_answers() {
 #[test]
 fn a_guest_sees_the_whole_request() {
     run(async {
-        let app = serve(p2()).await;
+        let serving = Serving { spin_headers: true, ..Serving::default() };
+        let app = serve(Component { serving, ..p2() }).await;
         let mut request = Request::builder()
             .method("PATCH")
             .uri("/request?a=b")

@@ -12,4 +12,5 @@ mod log;
 mod smuggling;
 mod start;
 mod support;
+mod tcp;
 mod tls;

@@ -52,7 +52,7 @@ fn secure(pem: &Pem, limits: Limits) -> Secure {
     Secure { site, files, _folder: folder }
 }
 
-async fn connect(
+pub async fn connect(
     address: SocketAddr,
     pem: &Pem,
     alpn: &[&str],

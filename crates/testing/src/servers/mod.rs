@@ -3,10 +3,12 @@
 mod envoy;
 mod janitor;
 mod mariadb;
+mod nginx;
 mod postgres;
 mod redis;
 
 pub use envoy::{Envoy, EnvoyFilter, envoy};
 pub use mariadb::MariaDb;
+pub use nginx::Nginx;
 pub use postgres::Postgres;
 pub use redis::Redis;

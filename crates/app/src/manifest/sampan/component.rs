@@ -50,6 +50,7 @@ pub(super) fn read(
     if let Some(limits_table) = table.table("limits", f) {
         (component.limits, component.serving) = limits(limits_table, f);
     }
+    component.serving.spin_headers = table.boolean("spin_headers", f).unwrap_or(false);
     component.lazy = table.boolean("lazy", f).unwrap_or(false);
     component.kind = kind(&mut table, &component.grants, f);
     table.finish(f);
@@ -140,6 +141,7 @@ fn limits(mut table: Table<'_>, f: &mut Findings) -> (Limits, Serving) {
         concurrency: table.number_u32("concurrency", 1, many, f).unwrap_or(default.concurrency),
         idle: table.duration("idle", f).unwrap_or(default.idle),
         body_bytes: table.size("body", f).unwrap_or(default.body_bytes),
+        ..default
     };
     table.finish(f);
     (limits, serving)

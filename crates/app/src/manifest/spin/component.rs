@@ -18,6 +18,7 @@ pub(super) fn read(
     f: &mut Findings,
 ) -> Component {
     let mut component = Component { name: name.to_owned(), limits: Limits::served(), ..Component::default() };
+    component.serving.spin_headers = true;
     let file =
         table.require("source", f, "add `source = \"FILE.wasm\"`").and_then(|value| source_file(&value, f));
     component.source = file.map(|text| source.root.join(text.text)).unwrap_or_default();

@@ -14,21 +14,23 @@ use wasmtime::Func;
 
 pub fn function(to: &mut Definer<'_>, name: &str) -> Option<Func> {
     Some(match name {
-        "get_header_map_pairs" => to.wrap_async(|mut guest: Guest<'_>, (map, data, size): (u32, u32, u32)| {
-            Box::new(async move {
-                let found = split(&mut guest).and_then(|(_, state)| pairs(state, map));
-                give(&mut guest, found, Out { data, size }).await
+        "get_header_map_pairs" => {
+            to.wrap_async(|mut guest: Guest<'_>, (map, data, size): (u32, u32, u32)| {
+                Box::new(async move {
+                    let found = split(&mut guest).and_then(|(_, state)| pairs(state, map));
+                    give(&mut guest, found, Out { data, size }).await
+                })
             })
-        }),
-        "get_header_map_value" => to.wrap_async(
-            |mut guest: Guest<'_>, (map, name, len, data, size): (u32, u32, u32, u32, u32)| {
+        }
+        "get_header_map_value" => {
+            to.wrap_async(|mut guest: Guest<'_>, (map, name, len, data, size): (u32, u32, u32, u32, u32)| {
                 Box::new(async move {
                     let found = split(&mut guest)
                         .and_then(|(memory, state)| value(state, map, bytes(memory, name, len)?));
                     give(&mut guest, found, Out { data, size }).await
                 })
-            },
-        ),
+            })
+        }
         "get_header_map_size" => to.wrap(|mut guest: Guest<'_>, map: u32, out: u32| {
             status(split(&mut guest).and_then(|(memory, state)| {
                 let map = Map::of(map).ok_or(BAD_ARGUMENT)?;

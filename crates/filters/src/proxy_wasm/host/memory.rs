@@ -71,7 +71,11 @@ pub struct Out {
 /// # Errors
 ///
 /// Ends the guest where its allocator does not work: there is no status for it.
-pub async fn give(guest: &mut Guest<'_>, found: std::result::Result<Vec<u8>, Status>, out: Out) -> Result<Status> {
+pub async fn give(
+    guest: &mut Guest<'_>,
+    found: std::result::Result<Vec<u8>, Status>,
+    out: Out,
+) -> Result<Status> {
     let bytes = match found {
         Ok(bytes) => bytes,
         Err(status) => return Ok(status),

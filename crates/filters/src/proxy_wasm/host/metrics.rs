@@ -18,10 +18,13 @@ pub fn function(to: &mut Definer<'_>, name: &str) -> Option<Func> {
             }))
         }),
         "increment_metric" => to.wrap(|_: Guest<'_>, id: u32, by: i64| {
-            status(find(id).and_then(|metric| match metric.kind {
-                Kind::Counter if by > 0 => Ok(metric.add(by)),
-                Kind::Gauge => Ok(metric.add(by)),
-                Kind::Counter | Kind::Histogram => Err(BAD_ARGUMENT),
+            status(find(id).and_then(|metric| {
+                let allowed = match metric.kind {
+                    Kind::Counter => by > 0,
+                    Kind::Gauge => true,
+                    Kind::Histogram => false,
+                };
+                allowed.then(|| metric.add(by)).ok_or(BAD_ARGUMENT)
             }))
         }),
         "record_metric" => to.wrap(|_: Guest<'_>, id: u32, value: i64| {

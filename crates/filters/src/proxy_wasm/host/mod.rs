@@ -4,11 +4,13 @@
 
 mod buffers;
 mod calls;
+mod foreign;
+mod grpc;
 mod headers;
 mod log;
 mod memory;
 mod metrics;
-mod properties;
+pub mod properties;
 mod shared;
 mod streams;
 mod time;
@@ -41,4 +43,6 @@ pub fn function(to: &mut Definer<'_>, import: &ImportType<'_>) -> Option<Func> {
         .or_else(|| metrics::function(to, name))
         .or_else(|| properties::function(to, name))
         .or_else(|| calls::function(to, name))
+        .or_else(|| grpc::function(to, name))
+        .or_else(|| foreign::function(to, name))
 }

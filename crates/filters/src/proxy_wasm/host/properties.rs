@@ -6,7 +6,7 @@ use crate::proxy_wasm::facts::vm_id;
 use crate::proxy_wasm::head::Fields;
 use crate::proxy_wasm::map;
 use crate::proxy_wasm::state::{State, Stream};
-use crate::proxy_wasm::values::{INTERNAL, NOT_FOUND, OK, Status};
+use crate::proxy_wasm::values::{BAD_ARGUMENT, INTERNAL, NOT_FOUND, OK, Status};
 use http::Version;
 use http::header::{REFERER, USER_AGENT};
 use sampan_capabilities::Definer;
@@ -26,6 +26,8 @@ pub fn function(to: &mut Definer<'_>, name: &str) -> Option<Func> {
                 Box::new(async move {
                     let found = split(&mut guest).and_then(|(memory, state)| {
                         let path = trimmed(bytes(memory, path, len)?);
+                        // Envoy keeps what filters set under this name.
+                        let path = path.strip_prefix(b"filter_state\0wasm.").unwrap_or(path);
                         get(state, path).ok_or(NOT_FOUND)
                     });
                     give(&mut guest, found, Out { data, size }).await
@@ -50,13 +52,18 @@ fn trimmed(path: &[u8]) -> &[u8] {
     path.strip_suffix(b"\0").unwrap_or(path)
 }
 
-fn set(state: &mut State, path: &[u8], value: &[u8]) -> Status {
-    let Some(stream) = state.stream() else { return NOT_FOUND };
+pub fn set(state: &mut State, path: &[u8], value: &[u8]) -> Status {
+    let State { streams, roots, effective, .. } = state;
+    let Some(stream) = streams.get_mut(effective) else { return NOT_FOUND };
     let properties = stream.properties.get_or_insert_default();
     let mut properties = properties.lock().unwrap_or_else(PoisonError::into_inner);
     let full = properties.len() >= SET_MAX && !properties.contains_key(path);
     if full || path.len() + value.len() > SET_BYTES_MAX {
         return INTERNAL;
+    }
+    let once = roots.get(&stream.root).and_then(|root| root.declared.get(path)).is_some_and(|once| *once);
+    if once && properties.contains_key(path) {
+        return BAD_ARGUMENT;
     }
     properties.insert(path.to_vec(), value.to_vec());
     OK

@@ -12,8 +12,8 @@ const KEY_MAX: u32 = 64 << 10;
 
 pub fn function(to: &mut Definer<'_>, name: &str) -> Option<Func> {
     Some(match name {
-        "get_shared_data" => to.wrap_async(
-            |mut guest: Guest<'_>, (key, len, data, size, cas): (u32, u32, u32, u32, u32)| {
+        "get_shared_data" => {
+            to.wrap_async(|mut guest: Guest<'_>, (key, len, data, size, cas): (u32, u32, u32, u32, u32)| {
                 Box::new(async move {
                     let found = split(&mut guest).and_then(|(memory, state)| {
                         let key = bytes(memory, key, len)?;
@@ -23,8 +23,8 @@ pub fn function(to: &mut Definer<'_>, name: &str) -> Option<Func> {
                     });
                     give(&mut guest, found, Out { data, size }).await
                 })
-            },
-        ),
+            })
+        }
         "set_shared_data" => {
             to.wrap(|mut guest: Guest<'_>, key: u32, key_len: u32, value: u32, len: u32, cas: u32| {
                 let set = split(&mut guest).and_then(|(memory, state)| {

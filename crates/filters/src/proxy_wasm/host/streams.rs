@@ -13,9 +13,13 @@ use wasmtime::Func;
 /// `silent`: the guest's import has no result, as the specification of 0.1.0 has some functions; SDKs have one.
 pub fn function(to: &mut Definer<'_>, name: &str, silent: bool) -> Option<Func> {
     Some(match (name, silent) {
-        ("continue_request", true) => to.wrap(|guest: Guest<'_>| drop(resume(guest, 0))),
+        ("continue_request", true) => to.wrap(|guest: Guest<'_>| {
+            resume(guest, 0);
+        }),
         ("continue_request", false) => to.wrap(|guest: Guest<'_>| resume(guest, 0)),
-        ("continue_response", true) => to.wrap(|guest: Guest<'_>| drop(resume(guest, 1))),
+        ("continue_response", true) => to.wrap(|guest: Guest<'_>| {
+            resume(guest, 1);
+        }),
         ("continue_response", false) => to.wrap(|guest: Guest<'_>| resume(guest, 1)),
         // The route has been chosen by then and is not chosen again.
         ("clear_route_cache", true) => to.wrap(|_: Guest<'_>| ()),
@@ -43,9 +47,15 @@ pub fn function(to: &mut Definer<'_>, name: &str, silent: bool) -> Option<Func> 
             })
         }
         ("send_local_response", false) => to.wrap(
-            |mut guest: Guest<'_>, code: u32, d: u32, dl: u32, b: u32, bl: u32, h: u32, hl: u32, grpc: u32| {
-                status(answer(&mut guest, code, (d, dl), (b, bl), (h, hl), grpc))
-            },
+            |mut guest: Guest<'_>,
+             code: u32,
+             d: u32,
+             dl: u32,
+             b: u32,
+             bl: u32,
+             h: u32,
+             hl: u32,
+             grpc: u32| { status(answer(&mut guest, code, (d, dl), (b, bl), (h, hl), grpc)) },
         ),
         _ => return None,
     })
@@ -54,14 +64,14 @@ pub fn function(to: &mut Definer<'_>, name: &str, silent: bool) -> Option<Func> 
 /// It takes effect when the callback has returned.
 fn resume(mut guest: Guest<'_>, stream: u32) -> Status {
     let state = state(&mut guest);
-    let side = match stream {
-        0 => Side::Request,
-        1 => Side::Response,
-        // Those of TCP, where there are none.
-        2 | 3 => return OK,
+    let (side, tcp) = match stream {
+        0 => (Side::Request, false),
+        1 => (Side::Response, false),
+        2 => (Side::Request, true),
+        3 => (Side::Response, true),
         _ => return BAD_ARGUMENT,
     };
-    let Some(stream) = state.stream() else { return OK };
+    let Some(stream) = state.stream().filter(|stream| stream.tcp == tcp) else { return OK };
     match side {
         Side::Request => stream.request_resumed = stream.request_resumed.wrapping_add(1),
         Side::Response => stream.response_resumed = stream.response_resumed.wrapping_add(1),

@@ -43,7 +43,9 @@ pub(super) fn prepare(unit: &Unit, request: Request<Body>) -> Result<Request<Was
     if parts.headers.keys().any(|name| name.as_str().starts_with(SPIN)) {
         remove_spoofed(&mut parts.headers);
     }
-    if let Some(matched) = parts.extensions.get::<Matched>() {
+    if unit.component.serving.spin_headers
+        && let Some(matched) = parts.extensions.get::<Matched>()
+    {
         add_spin_headers(&mut parts.headers, &parts.uri, matched, peer.as_ref());
     }
     let body = if body.is_end_stream() {
