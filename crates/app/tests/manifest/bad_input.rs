@@ -140,6 +140,7 @@ fn components() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn routes() {
     let component = "[component.api]\nsource = \"a.wasm\"\n[[route]]\npath = \"/api/:id\"\nto = \"api\"\n";
     for (keys, marked, message, help) in [

@@ -60,6 +60,7 @@ fn redis_gets_what_the_filter_makes_of_it() {
     stream.write_all(b"quit\r\n").unwrap();
     expect(&mut stream, "+OK\r\n");
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    drop(stream);
     up.wait_for_error("upstream closed by remote");
 }
 
@@ -69,10 +70,10 @@ fn a_route_configures_its_filters_and_they_see_each_others_work() {
     let app = app(server.address, r#"[{ use = "sniff", config = "lines" }, "sniff"]"#);
     let mut up = up(&app);
     let mut stream = client(&mut up);
-    for part in ["one ", "two\n", "rest"] {
-        stream.write_all(part.as_bytes()).unwrap();
-    }
+    stream.write_all(b"one ").unwrap();
+    stream.write_all(b"two\n").unwrap();
     expect(&mut stream, "ONE TWO\n");
+    stream.write_all(b"rest").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut rest = String::new();
     stream.read_to_string(&mut rest).unwrap();
