@@ -175,7 +175,7 @@ fn headers_of_request(report: &mut Report, count: u32, end: u32) {
     report.bytes("removed", header(REQUEST_HEADERS, "x-new"));
     report.status("replace what is not there", replace(REQUEST_HEADERS, "x-other", ""));
     report.bytes("empty", header(REQUEST_HEADERS, "x-other"));
-    for map in [1, 2, 3, 4, 5, 6, 7, 8, 99] {
+    for map in [1, 2, 6, 99] {
         let (status, all) = headers(map);
         report.line(&format!("pairs of map {map}"), format_args!("{status} {}", all.len()));
         report.bytes(&format!("value of map {map}"), header(map, "x"));
@@ -287,7 +287,7 @@ fn buffers(report: &mut Report) {
     report.bytes("past its end", buffer(PLUGIN_CONFIGURATION, size + 1, 5));
     report.bytes("overflow", buffer(PLUGIN_CONFIGURATION, usize::MAX, 5));
     report.status("set it", set_buffer(PLUGIN_CONFIGURATION, 0, 1, "x"));
-    for kind in 0..10 {
+    for kind in [0, 1, 4, 6, 9] {
         let (status, bytes) = buffer(kind, 0, 100);
         report.line(&format!("buffer {kind}"), format_args!("{status} {}", bytes.len()));
         let (status, size) = buffer_size(kind);

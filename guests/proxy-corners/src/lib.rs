@@ -229,8 +229,9 @@ extern "C" fn proxy_on_response_headers(id: u32, count: u32, end: u32) -> u32 {
             CONTINUE
         }
         "response-ask" => {
-            let report = asks::response_headers(count, end).replace('\n', "; ");
-            add(RESPONSE_HEADERS, "x-report", &report);
+            for line in asks::response_headers(count, end).lines() {
+                add(RESPONSE_HEADERS, "x-report", line);
+            }
             CONTINUE
         }
         edit if edit.starts_with("body-") => {

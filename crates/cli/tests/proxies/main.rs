@@ -7,6 +7,7 @@ mod site;
 
 use sampan_testing::{HttpServer, Request, Response, http_send};
 use std::fmt::Write;
+use std::io;
 use std::net::SocketAddr;
 
 /// One request of a table.
@@ -25,13 +26,17 @@ const fn get(path: &'static str) -> Ask {
 impl Ask {
     /// Asks by way of the filters of this number. Beside its own headers the request has some that filters remove,
     /// replace and read.
-    #[track_caller]
-    fn send(&self, address: SocketAddr, chain: usize) -> Response {
+    fn try_send(&self, address: SocketAddr, chain: usize) -> io::Result<Response> {
         let host = format!("chain-{chain}.test");
         let usual = [("host", &*host), ("x-removed", "secret"), ("x-replaced", "by client")];
         let headers = [&usual[..], &[("x-asked", "one"), ("x-asked", "two")], self.headers].concat();
         http_send(address, self.method, self.path, &headers, self.body.as_bytes())
-            .unwrap_or_else(|error| panic!("{} {}: {error}", self.method, self.path))
+    }
+
+    #[track_caller]
+    fn send(&self, address: SocketAddr, chain: usize) -> Response {
+        let sent = self.try_send(address, chain);
+        sent.unwrap_or_else(|error| panic!("{} {}: {error}", self.method, self.path))
     }
 }
 

@@ -34,13 +34,14 @@ impl Chunks {
     }
 
     /// Puts bytes in front (an empty range at the start), behind (a start at the end or beyond), or in the place of
-    /// everything. Other ranges are refused, as in cpp-host.
+    /// the first bytes or of everything. Other ranges are refused, as in Envoy.
     pub fn set(&mut self, start: usize, len: usize, bytes: &[u8]) -> bool {
         let piece = Bytes::copy_from_slice(bytes);
         let whole = self.len();
-        if start == 0 && len == 0 {
+        if start == 0 && len < whole {
+            self.remove_first(len);
             self.0.insert(0, piece);
-        } else if start == 0 && len >= whole {
+        } else if start == 0 {
             self.0 = vec![piece];
         } else if start >= whole {
             self.0.push(piece);
@@ -49,6 +50,15 @@ impl Chunks {
         }
         self.0.retain(|piece| !piece.is_empty());
         true
+    }
+
+    fn remove_first(&mut self, mut len: usize) {
+        for piece in &mut self.0 {
+            let cut = len.min(piece.len());
+            // Cheap: the piece goes on in the same memory.
+            *piece = piece.slice(cut..);
+            len -= cut;
+        }
     }
 
     pub fn into_pieces(self) -> impl Iterator<Item = Bytes> {
@@ -74,14 +84,15 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_bodies_are_replaced() {
+    fn what_may_be_replaced() {
         for (start, len, becomes) in [
             (0, 0, Some("Xabcd")),
             (0, 4, Some("X")),
             (0, 99, Some("X")),
             (4, 0, Some("abcdX")),
             (99, 1, Some("abcdX")),
-            (0, 1, None),
+            (0, 1, Some("Xbcd")),
+            (0, 3, Some("Xd")),
             (1, 3, None),
         ] {
             let mut body = chunks(&["ab", "cd"]);

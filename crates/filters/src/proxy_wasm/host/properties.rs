@@ -83,10 +83,10 @@ fn get(state: &mut State, path: &[u8]) -> Option<Vec<u8>> {
     let stream = state.stream()?;
     match (first, &rest[..]) {
         (b"request", [name]) => request(stream, name),
-        (b"request", [b"headers", name]) => stream.request.as_ref()?.value(name),
+        (b"request", [b"headers", name]) => joined(stream.request.as_ref()?, name),
         (b"response", [name]) => response(stream, name),
-        (b"response", [b"headers", name]) => stream.response.as_ref()?.value(name),
-        (b"response", [b"trailers", name]) => stream.response_trailers.as_ref()?.value(name),
+        (b"response", [b"headers", name]) => joined(stream.response.as_ref()?, name),
+        (b"response", [b"trailers", name]) => joined(stream.response_trailers.as_ref()?, name),
         (b"source", [name]) => address(stream.about.peer?.address, name),
         (b"destination", [name]) => address(stream.about.peer?.local, name),
         (b"upstream", [name]) => address(stream.about.upstream?, name),
@@ -97,6 +97,22 @@ fn get(state: &mut State, path: &[u8]) -> Option<Vec<u8>> {
         (b"listener_direction", []) => Some(number(1)),
         _ => stream.properties.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned(),
     }
+}
+
+/// All values of a name, with commas between them, as Envoy gives them.
+fn joined(fields: &impl Fields, name: &[u8]) -> Option<Vec<u8>> {
+    let mut all = fields.value(name)?;
+    let mut seen = 0;
+    fields.each(&mut |one, value| {
+        if one.eq_ignore_ascii_case(name) {
+            seen += 1;
+            if seen > 1 {
+                all.push(b',');
+                all.extend_from_slice(value);
+            }
+        }
+    });
+    Some(all)
 }
 
 fn request(stream: &Stream, name: &[u8]) -> Option<Vec<u8>> {

@@ -6,6 +6,7 @@ use crate::proxy_wasm::local::LocalResponse;
 use crate::proxy_wasm::map;
 use crate::proxy_wasm::state::{Local, State};
 use crate::proxy_wasm::values::{BAD_ARGUMENT, NOT_FOUND, OK, Side, Status};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, StatusCode};
 use sampan_capabilities::Definer;
 use wasmtime::Func;
@@ -86,7 +87,8 @@ fn close(mut guest: Guest<'_>, stream: u32) -> Status {
     if stream > 3 {
         return BAD_ARGUMENT;
     }
-    let Some(stream) = state.stream() else { return OK };
+    // Of an exchange over HTTP there are no TCP streams to close.
+    let Some(stream) = state.stream().filter(|one| one.tcp == (stream > 1)) else { return OK };
     stream.closed = true;
     let wakers = std::mem::take(&mut stream.wakers);
     state.after.wakers.extend(wakers);
@@ -124,6 +126,10 @@ fn answer(
     let mut headers = HeaderMap::new();
     for (name, value) in pairs.iter().filter(|(name, _)| !name.starts_with(b":")) {
         headers.add(name, value).map_err(|_| BAD_ARGUMENT)?;
+    }
+    // How long the body is, and what holds for the connection, is not for a filter to say.
+    for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
     }
     // The first one counts; one for a stream that is gone goes nowhere.
     let Some(stream) = state.stream().filter(|stream| matches!(stream.local, Local::None)) else {
