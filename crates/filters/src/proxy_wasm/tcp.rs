@@ -88,7 +88,7 @@ impl ProxyWasm {
         let step = |state: &mut State, _| {
             let id = state.new_context();
             // Its root is found, or made, when the context is.
-            state.streams.insert(id, Stream::of_tcp(0, &self.facts, about(peer)));
+            state.streams.insert(id, Box::new(Stream::of_tcp(0, &self.facts, about(peer))));
             handle.begins(id);
             Step::Connect { stream: id, facts: Arc::clone(&self.facts) }
         };
