@@ -21,6 +21,7 @@ need clang command -v clang
 need lld command -v wasm-ld
 need wasi-libc test -e /usr/include/wasm32-wasi/stdio.h
 need libclang-rt-dev-wasm32 wasm_builtins
+need libc++-dev-wasm32 test -e /usr/lib/wasm32-wasi/libc++abi.a
 need npm command -v npm
 need python3-pip python3 -m pip --version
 need chromium test -x /usr/bin/chromium
@@ -29,6 +30,7 @@ need curl command -v curl
 need openssl command -v openssl
 need redis-server command -v redis-server
 need mariadb-server test -x /usr/sbin/mariadbd
+need nginx test -x /usr/sbin/nginx
 need postgresql test -d /usr/lib/postgresql
 need procps test -x /bin/kill
 

@@ -16,7 +16,8 @@ const USAGE: &str = "\
 cargo xtask guests [NAME...]           build the programs in guests/ (all, or those named)
 cargo xtask fuzz SECONDS [TARGET...]   feed each decoder in fuzz/ with random input for so long
 cargo xtask tidy                       check what clippy and rustfmt cannot
-cargo xtask bench [SAMPAN]             compare with a peer; SAMPAN is the binary, by default this build's";
+cargo xtask bench [SAMPAN]             compare with a peer; SAMPAN is the binary, by default this build's
+cargo xtask bench-filters [SAMPAN]     compare with Envoy: a proxy with and without a proxy-wasm filter";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +27,8 @@ fn main() -> ExitCode {
         Some((verb, [])) if verb == "tidy" => tidy::check(),
         Some((verb, [])) if verb == "bench" => bench::run(None),
         Some((verb, [sampan])) if verb == "bench" => bench::run(Some(sampan)),
+        Some((verb, [])) if verb == "bench-filters" => bench::filters(None),
+        Some((verb, [sampan])) if verb == "bench-filters" => bench::filters(Some(sampan)),
         _ => Err(USAGE.into()),
     };
     match result {

@@ -1,6 +1,7 @@
 //! The gateway's part of an app: filters, and what a route does besides handing over.
 
 use crate::{Build, Grants, Limits};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Filter {
     /// What a filter may have the gateway buffer of one body.
     pub buffer_bytes: u64,
     pub on_failure: OnFailure,
+    /// Easegress: what becomes of an exchange by the name of the filter's result, where it is not what is usual.
+    pub results: BTreeMap<String, OnResult>,
     /// proxy-wasm: a filter that stops at headers gets the body all the same (Envoy's
     /// `allow_on_headers_stop_iteration`).
     pub body_while_paused: bool,
@@ -46,6 +49,17 @@ pub enum OnFailure {
     Closed,
     /// It goes on as if the filter were not there.
     Open,
+}
+
+/// How an exchange goes on after a result of its filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnResult {
+    /// With the response that the filter made.
+    End,
+    /// As if the filter had nothing to say.
+    Continue,
+    /// To a component or an upstream of the app, in place of the route's target.
+    To(String),
 }
 
 /// A version on trial.
@@ -87,6 +101,7 @@ impl Default for Filter {
             pause: Duration::from_secs(30),
             buffer_bytes: 1 << 20,
             on_failure: OnFailure::Closed,
+            results: BTreeMap::new(),
             body_while_paused: false,
             canary: None,
         }

@@ -19,8 +19,8 @@ pub use app::{
 };
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use gateway::{
-    Canary, Cors, Filter, HeaderEdits, OnFailure, Policy, RateKey, RateLimit, RouteFilter, Split, SplitBy,
-    TcpRoute,
+    Canary, Cors, Filter, HeaderEdits, OnFailure, OnResult, Policy, RateKey, RateLimit, RouteFilter, Split,
+    SplitBy, TcpRoute,
 };
 pub use grants::{
     ConfigValue, EnvFileError, Grants, HostPattern, Mount, NetRule, Origin, ParseGrantError, PortMap,

@@ -25,5 +25,5 @@ pub use backends::Backends;
 pub use explain::Explain;
 pub use host::{GrantError, Host};
 pub use link::{Definer, LinkedModule, MoreFunctions, UnknownImports, resolve_module_imports};
-pub use link_component::link_component;
+pub use link_component::{MoreInterfaces, link_component, link_component_with};
 pub use prepared::Prepared;

@@ -27,12 +27,24 @@ pub(crate) const WASI_0_3: &str = "0.3.0";
 ///
 /// [`UnknownImports`], with all of them at once.
 pub fn link_component(engine: &Engine, component: &Component) -> Result<Linker<Host>> {
+    link_component_with(engine, component, &|_, _| Ok(false))
+}
+
+/// Defines an interface by its whole name that is nobody else's; `false` where it does not know it.
+pub type MoreInterfaces<'a> = &'a dyn Fn(&mut Linker<Host>, &str) -> Result<bool>;
+
+/// The same, where `more` is asked first.
+pub fn link_component_with(
+    engine: &Engine,
+    component: &Component,
+    more: MoreInterfaces<'_>,
+) -> Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     let mut unknown = Vec::new();
     let mut defined: Vec<(&str, Track)> = Vec::new();
     let ty = component.component_type();
     for (name, import) in ty.imports(engine) {
-        if only_types(engine, &import.ty) {
+        if only_types(engine, &import.ty) || more(&mut linker, name)? {
             continue;
         }
         let Some((interface, version, track)) = interface_of(name, &import.ty) else {

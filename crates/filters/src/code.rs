@@ -10,6 +10,7 @@ use sampan_runtime::serve::{
 use sampan_service::Handler;
 use sampan_telemetry::FilterMetrics;
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::WasiCtxBuilder;
@@ -121,6 +122,26 @@ impl Code {
         // Waiting for a processor is not the filter's fault: a limit of wall time alone would end filters of a busy
         // machine.
         let limits = TimeLimits { wall: limits.timeout.map(|time| time * 10), cpu: limits.timeout };
+        Bounded::new(Arc::clone(&self.machine), limits, call)
+    }
+
+    /// Bounds a call that lives as long as its exchange: by its processor time, of which `refund` gives it some back.
+    pub fn living<T: Send + 'static>(
+        &self,
+        refund: &Arc<AtomicU64>,
+        call: impl Future<Output = wasmtime::Result<T>> + Send + 'static,
+    ) -> Bounded<T> {
+        let limits = TimeLimits { wall: None, cpu: self.spec.limits.timeout };
+        Bounded::new(Arc::clone(&self.machine), limits, call).refunded(Arc::clone(refund))
+    }
+
+    /// Bounds a call that may wait inside of itself, for a body or a store: by its processor time, and by how long
+    /// a filter may hold an exchange up.
+    pub fn waiting<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = wasmtime::Result<T>> + Send + 'static,
+    ) -> Bounded<T> {
+        let limits = TimeLimits { wall: Some(self.spec.pause), cpu: self.spec.limits.timeout };
         Bounded::new(Arc::clone(&self.machine), limits, call)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A version is exchanged as a whole, after it was proven; exchanges that began with the one before end with it.
 
+use crate::easegress::Data;
 use crate::plugin::Plugin;
 use crate::version::Version;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -46,6 +47,14 @@ impl Filter {
     /// The version that serves.
     pub fn current(&self) -> Arc<Version> {
         self.0.current.load_full()
+    }
+
+    /// What a filter of Easegress keeps; `None` for those of other kinds.
+    pub fn data(&self) -> Option<Data> {
+        match self.current().plugin(0) {
+            Plugin::Easegress(plugin) => Some(plugin.data().clone()),
+            _ => None,
+        }
     }
 
     /// The version on trial.

@@ -6,6 +6,7 @@
 
 mod abi;
 mod code;
+mod common;
 mod easegress;
 mod filter;
 mod health;
@@ -18,6 +19,7 @@ mod tcp;
 mod version;
 
 pub use code::{Code, Destinations};
+pub use easegress::{Data, flat};
 pub use filter::Filter;
 pub use health::{Failed, Health};
 pub use load::{Filters, Surroundings, configs, load, prove};

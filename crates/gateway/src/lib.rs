@@ -19,4 +19,4 @@ pub use destination::Handlers;
 pub use policy::{Buckets, Counters};
 pub use router::{AppRoutes, RouteError, Router};
 pub use tcp::{TcpHandlers, TcpProxy};
-pub use upstream::{Lookup, TcpLink, Upstream, UpstreamError};
+pub use upstream::{Lookup, TcpLink, Upstream, UpstreamError, system_lookup};

@@ -59,6 +59,10 @@ pub struct Matched {
     pub names: Vec<(String, String)>,
 }
 
+/// The host that the client asked for, where its route has rewritten it.
+#[derive(Clone, Debug)]
+pub struct AskedHost(pub http::HeaderValue);
+
 /// What an upstream puts into a response's extensions: the server that gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Via {

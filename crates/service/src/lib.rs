@@ -29,7 +29,9 @@ pub use body::BodyTimeout;
 pub use client_tls::{ClientTls, system_roots};
 pub use exchange::Served;
 pub use filter::Filter;
-pub use handler::{Answer, Body, BodyError, Depth, Handler, Matched, Peer, RequestId, Via, empty, full};
+pub use handler::{
+    Answer, AskedHost, Body, BodyError, Depth, Handler, Matched, Peer, RequestId, Via, empty, full,
+};
 pub use hop::remove_named_by_connection;
 pub use limits::Limits;
 pub use listener::{BindError, Listen, Listener, TlsFiles};

@@ -2,6 +2,8 @@
 //! ways to wait for an event. Knows nothing of the other crates.
 
 mod browser;
+mod examples;
+mod filters;
 mod guests;
 mod http;
 mod net;
@@ -11,6 +13,8 @@ pub mod servers;
 mod spin;
 
 pub use browser::{Browser, Element};
+pub use examples::npm_example;
+pub use filters::{LANGUAGES, assemblyscript, polyglot};
 pub use guests::{guest, guest_for, wat};
 pub use http::{HttpServer, Request, Response, http_get, http_send};
 pub use net::{TcpServer, allow_many_files, free_port};

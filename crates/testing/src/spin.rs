@@ -1,7 +1,7 @@
 //! Apps in `examples/spin`, built with the published SDKs: each a folder with its `spin.toml` and the wasm where
 //! that says. Kept like packages, and built again when their source changes.
 
-use crate::packages::{cargo, copy_folder, kept, pip_into, run};
+use crate::packages::{cargo, copy_folder, kept, npm_build, pip_into, run};
 use crate::root;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -48,17 +48,12 @@ pub fn spin_javascript_app() -> Option<PathBuf> {
     let source = root().join("examples/spin/javascript");
     kept("spin", "javascript", &digest(&source), |folder| {
         copy_folder(&source.join("."), folder)?;
-        // The lock file names versions and digests of all that is fetched.
-        run(Command::new("npm")
-            .args(["install", "--silent", "--no-audit", "--no-fund"])
-            .current_dir(folder))?;
-        run(Command::new("npm").args(["run", "--silent", "build"]).current_dir(folder))?;
-        fs::remove_dir_all(folder.join("node_modules")).map_err(|error| error.to_string())
+        npm_build(folder)
     })
 }
 
 /// Changes with every byte of the source.
-fn digest(folder: &Path) -> String {
+pub(crate) fn digest(folder: &Path) -> String {
     let mut files: Vec<PathBuf> = walk(folder);
     files.sort();
     let mut hasher = DefaultHasher::new();
@@ -71,7 +66,8 @@ fn digest(folder: &Path) -> String {
 fn walk(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     // What someone built there is not the source.
-    let entries = entries.filter(|path| !path.ends_with("target") && !path.ends_with("node_modules"));
+    let built = ["build", "node_modules", "target"];
+    let entries = entries.filter(|path| !built.iter().any(|name| path.ends_with(name)));
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: Sampan beside a peer, whole processes, in turn, so that the drift of a machine's speed
 //! falls on both. Prints medians and the ratio of each pair; judges nothing.
 
+mod filters;
 mod serve;
 
 use crate::Result;
@@ -47,6 +48,11 @@ pub fn run(sampan: Option<&str>) -> Result {
         compare(case, &mut a, &mut b)?;
     }
     serve::run(&sampan)
+}
+
+/// A proxy-wasm filter in Sampan and in Envoy.
+pub fn filters(sampan: Option<&str>) -> Result {
+    filters::run(&sampan.map_or_else(|| target().join("debug/sampan"), PathBuf::from))
 }
 
 /// The peer of the same engine version, from PATH.

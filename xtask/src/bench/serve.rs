@@ -14,10 +14,10 @@ const ROUNDS: usize = 5;
 const ROUND: &str = "-d3s";
 
 /// A server under test, killed when it is dropped.
-struct Server {
-    title: &'static str,
-    url: String,
-    child: Option<Child>,
+pub(super) struct Server {
+    pub title: &'static str,
+    pub url: String,
+    pub child: Option<Child>,
 }
 
 impl Drop for Server {
@@ -31,19 +31,16 @@ impl Drop for Server {
 }
 
 /// One round of one server.
-struct Load {
-    requests_per_s: f64,
-    p50: String,
-    p99: String,
+pub(super) struct Load {
+    pub requests_per_s: f64,
+    pub p50: String,
+    pub p99: String,
 }
 
 pub fn run(sampan: &Path) -> Result {
-    let found = Command::new("wrk").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    found.map_err(|_| "wrk is not installed (Debian's package wrk)")?;
+    wrk()?;
     let peer = peer()?;
     crate::guests::build(&["serve-hello".to_owned(), "serve-hello-p3".to_owned()])?;
-    let example = ["build", "--workspace", "--example", "native_hello"];
-    super::succeed(Command::new("cargo").args(example))?;
 
     let guests = target().join("guests/wasm32-wasip2");
     let mut servers = vec![native()?];
@@ -51,6 +48,19 @@ pub fn run(sampan: &Path) -> Result {
     servers.push(wasmtime(&peer, "wasmtime serve, 0.2", &guests.join("serve-hello.wasm"), &["-Scli"])?);
     let flags = ["-Scli", "-Sp3", "-Wcomponent-model-async"];
     servers.push(wasmtime(&peer, "wasmtime serve, 0.3", &guests.join("serve-hello-p3.wasm"), &flags)?);
+    let rounds = rounds(&servers)?;
+    print(&servers, &rounds);
+    Ok(())
+}
+
+/// Fails where the load generator is missing.
+pub(super) fn wrk() -> Result {
+    let found = Command::new("wrk").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    found.map(drop).map_err(|_| "wrk is not installed (Debian's package wrk)".into())
+}
+
+/// Loads all servers in turn, [`ROUNDS`] times: for each server its loads.
+pub(super) fn rounds(servers: &[Server]) -> Result<Vec<Vec<Load>>> {
     let mut rounds: Vec<Vec<Load>> = servers.iter().map(|_| Vec::new()).collect();
     // The first does not count: caches, and threads that are not there yet.
     for round in 0..=ROUNDS {
@@ -61,11 +71,13 @@ pub fn run(sampan: &Path) -> Result {
             }
         }
     }
-    print(&servers, &rounds);
-    Ok(())
+    Ok(rounds)
 }
 
-fn native() -> Result<Server> {
+/// The physical limit: hyper alone.
+pub(super) fn native() -> Result<Server> {
+    let example = ["build", "--workspace", "--example", "native_hello"];
+    super::succeed(Command::new("cargo").args(example))?;
     let address = free_address()?;
     let program = target().join("debug/examples/native_hello");
     start("native hyper", Command::new(program).arg(&address).stdout(Stdio::piped()), &address, "")
@@ -108,7 +120,7 @@ fn wasmtime(peer: &Path, title: &'static str, wasm: &Path, flags: &[&str]) -> Re
 }
 
 /// Starts a server and waits for its first line, on whichever stream is piped.
-fn start(title: &'static str, command: &mut Command, address: &str, path: &str) -> Result<Server> {
+pub(super) fn start(title: &'static str, command: &mut Command, address: &str, path: &str) -> Result<Server> {
     let mut child = command.stdin(Stdio::null()).current_dir(root()).spawn()?;
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
@@ -120,7 +132,7 @@ fn start(title: &'static str, command: &mut Command, address: &str, path: &str) 
     if line.is_empty() { Err(format!("{command:?} does not start").into()) } else { Ok(server) }
 }
 
-fn free_address() -> Result<String> {
+pub(super) fn free_address() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 

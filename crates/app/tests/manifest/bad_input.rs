@@ -53,8 +53,6 @@ fn keys_and_types() {
             ),
             ("[telemetry]\notlp = \"x\"", "otlp", "`telemetry.otlp` is not supported yet", "newer version"),
             ("[dapr]\nhttp = \"x\"", "dapr", "`dapr` is not supported yet", ""),
-            ("[upstream.x]\nservers = []", "upstream", "`upstream` is not supported yet", ""),
-            ("[filter.x]\nsource = \"\"", "filter", "`filter` is not supported yet", ""),
             ("[messaging.x]\ntype = \"redis\"", "messaging", "`messaging` is not supported yet", ""),
             ("[[trigger.topic]]\ntopic = \"x\"", "trigger", "`trigger` is not supported yet", ""),
             ("[variables]\n\"a-b\" = \"1\"", "\"a-b\"", "`a-b` is not the name of a variable", "`_`"),
@@ -142,11 +140,17 @@ fn components() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn routes() {
     let component = "[component.api]\nsource = \"a.wasm\"\n[[route]]\npath = \"/api/:id\"\nto = \"api\"\n";
     for (keys, marked, message, help) in [
         ("path = \"/x\"\nto = \"ap\"", "\"ap\"", "there is no component `ap`", "did you mean `api`?"),
-        ("path = \"/x\"\nto = \"upstream:x\"", "\"upstream:x\"", "not supported yet", "static:FOLDER"),
+        (
+            "path = \"/x\"\nto = \"upstream:x\"",
+            "\"upstream:x\"",
+            "there is no upstream `x`",
+            "declared by [upstream.NAME]",
+        ),
         ("path = \"/x\"\nto = \"statics:x\"", "\"statics:x\"", "`statics:x` is nowhere", "static:FOLDER"),
         ("path = \"/x\"\nto = \"static:\"", "\"static:\"", "no folder is named", "static:public"),
         ("path = \"/x\"\nto = \"redirect:x\"", "\"redirect:x\"", "not a place to redirect to", "https://"),
@@ -193,7 +197,12 @@ fn routes() {
         ),
         ("path = \"/x\"\nto = \"api\"\nmethod = \"G T\"", "\"G T\"", "not an HTTP method", "GET"),
         ("path = \"/x\"\nto = \"api\"\nheaders = { \"a b\" = \"\" }", "\"a b\"", "not a header", "x-version"),
-        ("path = \"/x\"\nto = \"api\"\nfilters = []", "filters", "`route.filters` is not supported yet", ""),
+        (
+            "path = \"/x\"\nto = \"api\"\nfilters = [\"f\"]",
+            "\"f\"",
+            "there is no filter `f`",
+            "[filter.NAME]",
+        ),
         ("to = \"api\"", "[[route]]", "`route` has no `path`", "/..."),
         ("path = \"/x\"", "[[route]]", "`route` has no `to`", "static:FOLDER"),
         ("path = \"/x\"\nto = \"api\"\npth = 1", "pth", "unknown key `pth` in `route`", "`path`"),

@@ -2,12 +2,14 @@
 
 mod bad_input;
 mod docs;
+mod filter_results;
 mod find;
 mod policy;
 mod sampan;
 mod spin;
 mod spin_apps;
 mod spin_files;
+mod upstream;
 mod variables;
 
 use sampan_app::{App, Component, Diagnostic, Severity, Surroundings, parse_manifest, read_manifest};

@@ -5,6 +5,7 @@ use super::filter_admin::FilterAdmin;
 use super::front::{Front, Present, TcpFront};
 use super::listeners::{self, Place, TcpPlace};
 use super::site::{self, Site};
+use super::wasm_admin::WasmAdmin;
 use super::{Args, read, warn};
 use crate::fail::{Fail, print_stdout};
 use crate::watch;
@@ -77,7 +78,7 @@ pub fn serve(start: Start) -> Result<ExitCode, Fail> {
         text += &announce::carrying(&place, listener.address(), &running.present.load());
         running.open_tcp(place, listener)?;
     }
-    let admin = admin.map(|listener| running.serve_admin(listener, sender)).transpose()?;
+    let admin = admin.map(|listener| running.serve_admin(listener, &sender)).transpose()?;
     if let Some(admin) = &admin {
         text += &format!("admin on http://{}/\n", admin.addresses()[0]);
     }
@@ -128,6 +129,20 @@ fn watch_signals(events: Sender<Event>) -> Result<(), Fail> {
     Ok(())
 }
 
+/// Has the main thread load anew, and waits for how that went.
+fn reload_by(events: &Sender<Event>) -> Reload {
+    let events = events.clone();
+    Box::new(move || {
+        let events = events.clone();
+        Box::pin(async move {
+            let (answer, result) = oneshot::channel();
+            let stopping = || "the server is stopping".to_owned();
+            events.send(Event::Reload(answer)).map_err(|_| stopping())?;
+            result.await.map_err(|_| stopping())?
+        })
+    })
+}
+
 impl Running {
     fn open(&mut self, listen: Listen, listener: Listener) -> Result<(), Fail> {
         let front = Front { site: Arc::clone(&self.present), listen: listen.clone() };
@@ -149,19 +164,13 @@ impl Running {
         Ok(())
     }
 
-    fn serve_admin(&self, listener: Listener, events: Sender<Event>) -> Result<Server, Fail> {
+    fn serve_admin(&self, listener: Listener, events: &Sender<Event>) -> Result<Server, Fail> {
         // Everything was loaded and proven before this listener answers.
         let ready = Box::new(|| Ok(()));
-        let reload: Reload = Box::new(move || {
-            let events = events.clone();
-            Box::pin(async move {
-                let (answer, result) = oneshot::channel();
-                let stopping = || "the server is stopping".to_owned();
-                events.send(Event::Reload(answer)).map_err(|_| stopping())?;
-                result.await.map_err(|_| stopping())?
-            })
-        });
-        let more = Arc::new(FilterAdmin { present: Arc::clone(&self.present) });
+        let reload = reload_by(events);
+        let filters = FilterAdmin { present: Arc::clone(&self.present) };
+        let present = Arc::clone(&self.present);
+        let more = Arc::new(WasmAdmin { present, reload: reload_by(events), otherwise: filters });
         let admin = Admin { ready, reload: Some(reload), more: Some(more) };
         let options = Options { workers: 1, log: None, ..self.options.clone() };
         let server = sampan_service::serve(vec![listener], Arc::new(admin), options);

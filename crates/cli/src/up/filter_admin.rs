@@ -34,7 +34,7 @@ pub struct FilterAdmin {
 }
 
 /// What an operator gets instead of a result.
-struct Refusal(StatusCode, String);
+pub struct Refusal(pub StatusCode, pub String);
 
 impl Handler for FilterAdmin {
     fn handle(&self, request: Request<Body>) -> Answer<'_> {
@@ -126,7 +126,7 @@ fn refused(why: String) -> Refusal {
     Refusal(StatusCode::CONFLICT, format!("{why}; the version before goes on"))
 }
 
-async fn whole(mut body: Body) -> Result<Bytes, Refusal> {
+pub async fn whole(mut body: Body) -> Result<Bytes, Refusal> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))?;

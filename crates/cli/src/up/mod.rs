@@ -9,6 +9,7 @@ mod front;
 mod listeners;
 mod site;
 mod upstreams;
+mod wasm_admin;
 
 use crate::build::build_all;
 use crate::fail::Fail;

@@ -1,8 +1,11 @@
 //! `sampan up` as a user meets it: manifests in a folder, a process, requests over the network.
 
+mod add_header;
 mod apps;
 mod bad_input;
 mod demo;
+mod filter_chain;
+mod flash_sale;
 mod lifecycle;
 mod load;
 mod policy;

@@ -4,11 +4,12 @@ use crate::{App, Up};
 use sampan_testing::{HttpServer, servers::Redis};
 use std::collections::HashMap;
 
-/// Answers with what it got: the target, the host, and one header.
+/// Answers with what it got: the target, the hosts, and one header.
 fn mirror() -> HttpServer {
     HttpServer::start(|request| {
         let header = |name| request.header(name).unwrap_or("-").to_owned();
-        let text = format!("{} {} {}", request.target, header("host"), header("x-by"));
+        let hosts = [header("host"), header("x-forwarded-host")].join(" ");
+        let text = format!("{} {hosts} {}", request.target, header("x-by"));
         sampan_testing::Response::new(200, text)
     })
 }
@@ -20,7 +21,6 @@ fn one_route_with_everything() {
         r#"
         [upstream.mirror]
         servers = ["{}"]
-        host = "client"
         [[route]]
         path = "/api/:version/..."
         query = {{ debug = "*" }}
@@ -45,7 +45,7 @@ fn one_route_with_everything() {
     };
     let page = ("Origin", "https://shop.example.com");
     let got = ask(&up, "GET", &[page, ("X-Key", "a")], "");
-    assert_eq!((got.status, got.text().as_str()), (200, "/v1/x/a%20b?debug&q=1 inner.example sampan"));
+    assert_eq!((got.status, got.text().as_str()), (200, "/v1/x/a%20b?debug&q=1 inner.example test sampan"));
     let header = |got: &sampan_testing::Response, name| got.header(name).unwrap_or("-").to_owned();
     assert_eq!(header(&got, "access-control-allow-origin"), "https://shop.example.com");
     assert_eq!((header(&got, "vary"), header(&got, "x-frame-options")), ("origin".into(), "DENY".into()));

@@ -262,6 +262,7 @@ fn a_filter_that_takes_all_memory_gets_no_more_than_its_own() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn statuses_are_those_that_sdks_know() {
     run(async {
         // What a function returns in `on_request_headers` becomes the request's path.

@@ -6,7 +6,7 @@ use http::header::HOST;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Request, StatusCode, Uri};
 use sampan_app::Policy;
-use sampan_service::{Answer, Body, Handler, Matched};
+use sampan_service::{Answer, AskedHost, Body, Handler, Matched};
 use std::sync::Arc;
 
 pub struct Rewrite {
@@ -49,7 +49,11 @@ impl Rewrite {
             parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
         }
         if let Some((value, authority)) = &self.host {
-            request.headers_mut().insert(HOST, value.clone());
+            let named = parts.authority.as_ref().and_then(|one| HeaderValue::from_str(one.as_str()).ok());
+            let asked = request.headers_mut().insert(HOST, value.clone());
+            if let Some(asked) = named.or(asked) {
+                request.extensions_mut().insert(AskedHost(asked));
+            }
             if parts.authority.is_some() {
                 parts.authority = Some(authority.clone());
             }

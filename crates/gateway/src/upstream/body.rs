@@ -33,6 +33,8 @@ pub struct Flow {
     /// Since when the client's side has waited.
     since: Option<Instant>,
     timer: Timer,
+    /// Told at the next poll, so that what came before it goes out first.
+    broken: Option<BodyError>,
 }
 
 /// What a response in flight keeps.
@@ -43,7 +45,7 @@ pub struct Held {
 
 impl Flow {
     pub fn new(incoming: Incoming, held: Held, inner: Arc<Inner>, total: Option<Instant>) -> Flow {
-        Flow { incoming, held: Some(held), inner, total, since: None, timer: Timer::default() }
+        Flow { incoming, held: Some(held), inner, total, since: None, timer: Timer::default(), broken: None }
     }
 
     /// A frame if there is one, else a look at the connection, which may bring one.
@@ -97,6 +99,9 @@ impl hyper::body::Body for Flow {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Some(error) = this.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         match this.pull(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.since = None;
@@ -111,7 +116,9 @@ impl hyper::body::Body for Flow {
             }
             Poll::Ready(Some(Err(error))) => {
                 this.fail("body");
-                Poll::Ready(Some(Err(error.into())))
+                this.broken = Some(error.into());
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Poll::Pending => this.overdue(cx).map(|error| Some(Err(error))),
         }

@@ -53,11 +53,9 @@ impl Gate {
     }
 
     fn take(self: &Arc<Self>) -> Option<Permit> {
-        if self.inside.fetch_add(1, SeqCst) < self.max {
-            return Some(Permit(self.clone()));
-        }
-        self.leave();
-        None
+        // Not counted up and down again: whoever saw that in between would wait for a place that is free.
+        let more = |inside| (inside < self.max).then_some(inside + 1);
+        self.inside.fetch_update(SeqCst, SeqCst, more).ok().map(|_| Permit(self.clone()))
     }
 
     fn leave(&self) {
@@ -144,8 +142,16 @@ mod tests {
         Gate::new(&limits, true)
     }
 
-    #[tokio::test]
-    async fn those_who_wait_come_in_when_others_leave_and_are_not_overtaken() {
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+    }
+
+    #[test]
+    fn those_who_wait_come_in_when_others_leave_and_are_not_overtaken() {
+        run(overtaking());
+    }
+
+    async fn overtaking() {
         let gate = gate(1, 1);
         let first = gate.enter().await.unwrap();
         let mut second = Box::pin(gate.enter());
@@ -159,8 +165,12 @@ mod tests {
         assert!(gate.try_enter().is_some());
     }
 
-    #[tokio::test]
-    async fn whoever_gives_up_waiting_leaves_no_trace() {
+    #[test]
+    fn whoever_gives_up_waiting_leaves_no_trace() {
+        run(giving_up());
+    }
+
+    async fn giving_up() {
         let gate = gate(1, 2);
         let first = gate.enter().await.unwrap();
         let mut gone = Box::pin(gate.enter());

@@ -11,7 +11,7 @@ use http::{Request, Uri, Version};
 use hyper::upgrade::OnUpgrade;
 use ipnet::IpNet;
 use sampan_app::{Forwarded, HostHeader, Upstream};
-use sampan_service::{Body, Peer, RequestId, remove_named_by_connection};
+use sampan_service::{AskedHost, Body, Peer, RequestId, remove_named_by_connection};
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -39,6 +39,7 @@ pub fn prepare(request: &mut Request<Body>, upstream: &Upstream) -> Prepared {
     let client = request.extensions_mut().remove::<OnUpgrade>();
     let peer = request.extensions_mut().remove::<Peer>();
     let id = request.extensions_mut().remove::<RequestId>();
+    let asked = request.extensions_mut().remove::<AskedHost>();
     // Nothing in this process asks the rest any more.
     request.extensions_mut().clear();
     let version = request.version();
@@ -63,7 +64,12 @@ pub fn prepare(request: &mut Request<Body>, upstream: &Upstream) -> Prepared {
         headers.insert(HOST, host);
     }
     if let Some(peer) = peer {
+        // What is told of the client is the host that it asked for, before a route rewrote it.
+        let rewritten = asked.and_then(|AskedHost(host)| headers.insert(HOST, host));
         forwarded(headers, &peer, upstream);
+        if let Some(host) = rewritten {
+            headers.insert(HOST, host);
+        }
     }
     if let Some(RequestId(id)) = id {
         headers.insert(X_REQUEST_ID, id);

@@ -20,9 +20,9 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 
 pub struct Link {
     sender: http1::SendRequest<Body>,
-    /// hyper's side of the connection, which has to be polled. Its type has no name.
-    driver: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
-    ended: bool,
+    /// hyper's side of the connection, which has to be polled. Its type has no name. `None` once it has ended: a
+    /// request that it has not taken comes back when it is dropped.
+    driver: Option<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
     timer: Timer,
     /// Requests that were sent on it.
     pub requests: u32,
@@ -46,8 +46,7 @@ impl Link {
         let (sender, connection) = started.map_err(Failure::Reset)?;
         Ok(Link {
             sender,
-            driver: Box::pin(connection.with_upgrades()),
-            ended: false,
+            driver: Some(Box::pin(connection.with_upgrades())),
             timer: Timer::default(),
             requests: 0,
             since: Instant::now(),
@@ -57,9 +56,11 @@ impl Link {
 
     /// Lets the connection go on.
     pub fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.ended {
+        if let Some(driver) = &mut self.driver
+            && driver.as_mut().poll(cx).is_ready()
+        {
             // Whoever waits for a response or a body gets the error.
-            self.ended = self.driver.as_mut().poll(cx).is_ready();
+            self.driver = None;
         }
     }
 
@@ -67,23 +68,23 @@ impl Link {
     pub async fn until_ended(&mut self) {
         poll_fn(|cx| {
             self.drive(cx);
-            if self.ended { Poll::Ready(()) } else { Poll::Pending }
+            if self.driver.is_none() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
 
     /// Whether the last request and its response have come to their ends, and nothing has come since.
     pub fn settled(&mut self) -> bool {
-        if !self.ended && !self.sender.is_ready() {
+        if !self.sender.is_ready() {
             self.drive(&mut Context::from_waker(Waker::noop()));
         }
-        !self.ended && self.sender.is_ready()
+        self.driver.is_some() && self.sender.is_ready()
     }
 
     /// Whether an unused one is still open. It keeps nobody's task in memory after that.
     pub fn alive(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
-        !self.ended
+        self.driver.is_some()
     }
 
     pub fn timer(&mut self) -> &mut Timer {

@@ -164,18 +164,20 @@ fn routes_that_cannot_be_served_are_said() {
     }
 }
 
+type Releases = UnboundedReceiver<(Side, Flow)>;
+
 /// A filter that does what its name says, and tells what it sees.
 struct Script {
     name: &'static str,
     tell: Mutex<Sender<String>>,
     /// What it lets go on its own.
-    releases: Arc<Mutex<Option<UnboundedReceiver<(Side, Flow)>>>>,
+    releases: Mutex<Option<Releases>>,
 }
 
 impl Script {
     fn filter(name: &'static str) -> (Arc<dyn TcpFilter>, Receiver<String>) {
         let (tell, told) = channel();
-        let script = Script { name, tell: Mutex::new(tell), releases: Arc::default() };
+        let script = Script { name, tell: Mutex::new(tell), releases: Mutex::default() };
         (Arc::new(Filter(Arc::new(script))), told)
     }
 }
@@ -209,7 +211,7 @@ struct Pass {
     name: &'static str,
     tell: Sender<String>,
     kept: Vec<u8>,
-    releases: Option<UnboundedReceiver<(Side, Flow)>>,
+    releases: Option<Releases>,
 }
 
 impl TcpPass for Pass {
@@ -316,8 +318,7 @@ fn a_filter_may_let_go_later_on_its_own() {
     let server = TcpServer::echo();
     let (release, releases) = unbounded();
     let (tell, told) = channel();
-    let script =
-        Script { name: "keeper", tell: Mutex::new(tell), releases: Arc::new(Mutex::new(Some(releases))) };
+    let script = Script { name: "keeper", tell: Mutex::new(tell), releases: Mutex::new(Some(releases)) };
     let keeper: Arc<dyn TcpFilter> = Arc::new(Filter(Arc::new(script)));
     let (upper, _) = Script::filter("upper");
     let (_proxy, address) = start("keeper", server.address, HOUR, &[("k", keeper), ("u", upper)]);

@@ -223,6 +223,15 @@ impl<T: Send + 'static> Bounded<T> {
         }))
     }
 
+    /// What is put into `refund`, in nanoseconds, is taken off the processor time that the call has used: for one
+    /// that lives as long as there is something to do.
+    pub fn refunded(mut self, refund: Arc<AtomicU64>) -> Self {
+        if let State::Here(metered) = &mut self.0 {
+            metered.refund = Some(refund);
+        }
+        self
+    }
+
     /// Lets the call go on in the overflow runtime, also when nobody waits for it. `within` bounds it where it has no
     /// limit of its own.
     pub fn detach(mut self, within: Duration, after: impl FnOnce(Result<T, Ended>) + Send + 'static) {

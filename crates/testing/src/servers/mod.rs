@@ -1,10 +1,14 @@
 //! Real servers for tests: started on a free port with a folder of their own, gone with the test.
 
+mod envoy;
 mod janitor;
 mod mariadb;
+mod nginx;
 mod postgres;
 mod redis;
 
+pub use envoy::{Envoy, EnvoyFilter, envoy};
 pub use mariadb::MariaDb;
+pub use nginx::Nginx;
 pub use postgres::Postgres;
 pub use redis::Redis;

@@ -7,7 +7,8 @@ use crate::manifest::findings::{Findings, Span, nearest, quoted};
 use crate::manifest::names;
 use crate::manifest::tree::{Table, Text, Value};
 use crate::manifest::variables::Variables;
-use crate::{App, Canary, Filter, OnFailure, RouteFilter};
+use crate::{App, Canary, Filter, OnFailure, OnResult, RouteFilter};
+use std::collections::BTreeMap;
 
 /// All of `filter`, in the order of the file.
 pub(super) fn read_all(
@@ -77,10 +78,63 @@ fn read(
             OnFailure::default()
         }
     };
+    filter.results = read_results(&mut table, app, f);
     filter.body_while_paused = table.boolean("body_while_paused", f).unwrap_or(false);
     filter.canary = table.table("canary", f).map(|table| read_canary(table, source, variables, f));
     table.finish(f);
     filter
+}
+
+/// The results of Easegress's WasmHost that a filter may have (pkg/filters/wasmhost/wasmhost.go).
+const RESULTS: [&str; 11] = [
+    "wasmResult1",
+    "wasmResult2",
+    "wasmResult3",
+    "wasmResult4",
+    "wasmResult5",
+    "wasmResult6",
+    "wasmResult7",
+    "wasmResult8",
+    "wasmResult9",
+    "outOfVM",
+    "wasmError",
+];
+
+fn read_results(table: &mut Table<'_>, app: &App, f: &mut Findings) -> BTreeMap<String, OnResult> {
+    let mut results = BTreeMap::new();
+    for (name, text) in table.string_map("results", f) {
+        if !RESULTS.contains(&name.text) {
+            let help = nearest(name.text, RESULTS);
+            let help = help.map_or_else(|| RESULTS.join(", "), |one| format!("did you mean `{one}`?"));
+            f.error_help(name.span, format!("{} is no result of a filter", quoted(name.text)), help);
+        }
+        if let Some(result) = on_result(text, app, f) {
+            results.insert(name.text.to_owned(), result);
+        }
+    }
+    results
+}
+
+fn on_result(text: Text<'_>, app: &App, f: &mut Findings) -> Option<OnResult> {
+    const HELP: &str = "write \"end\", \"continue\", \"component:NAME\" or \"upstream:NAME\"";
+    let known = |kind: &str, name: &str| match kind {
+        "component" => app.components.iter().any(|component| component.name == name),
+        _ => app.upstreams.contains_key(name),
+    };
+    match (text.text, text.text.split_once(':')) {
+        ("end", _) => Some(OnResult::End),
+        ("continue", _) => Some(OnResult::Continue),
+        (_, Some((kind @ ("component" | "upstream"), name))) => {
+            if !known(kind, name) {
+                f.error_help(text.span, format!("there is no {kind} {}", quoted(name)), HELP);
+            }
+            Some(OnResult::To(name.to_owned()))
+        }
+        _ => {
+            f.error_help(text.span, format!("{} is nowhere to go on", quoted(text.text)), HELP);
+            None
+        }
+    }
 }
 
 fn read_limits(mut table: Table<'_>, filter: &mut Filter, f: &mut Findings) {

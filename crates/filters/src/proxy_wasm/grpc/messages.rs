@@ -133,6 +133,10 @@ mod tests {
         StreamBody::new(futures::stream::iter(frames)).boxed_unsync()
     }
 
+    fn run<T>(test: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test)
+    }
+
     async fn all(pieces: &[&[u8]]) -> Result<Vec<Bytes>, u32> {
         let mut messages = Messages::of(body(pieces));
         let mut all = Vec::new();
@@ -147,7 +151,7 @@ mod tests {
         let bytes = [frame(b"one").unwrap(), frame(b"").unwrap(), frame(b"three").unwrap()].concat();
         for cut in 0..bytes.len() {
             let (first, second) = bytes.split_at(cut);
-            let found = futures::executor::block_on(all(&[first, second])).unwrap();
+            let found = run(all(&[first, second])).unwrap();
             assert_eq!(found, [&b"one"[..], b"", b"three"], "{cut}");
         }
     }
@@ -160,9 +164,9 @@ mod tests {
             (b"\x01\x00\x00\x00\x01a", INTERNAL),
             (b"\x00\xff\xff\xff\xff", RESOURCE_EXHAUSTED),
         ] {
-            assert_eq!(futures::executor::block_on(all(&[bytes])), Err(code), "{bytes:x?}");
+            assert_eq!(run(all(&[bytes])), Err(code), "{bytes:x?}");
         }
-        assert_eq!(futures::executor::block_on(all(&[])), Ok(vec![]));
+        assert_eq!(run(all(&[])), Ok(vec![]));
     }
 
     #[test]
@@ -171,9 +175,9 @@ mod tests {
         queued.fetch_add(3, Relaxed);
         sender.unbounded_send(Bytes::from_static(b"abc")).unwrap();
         drop(sender);
-        let frame = futures::executor::block_on(body.frame()).unwrap().unwrap();
+        let frame = run(body.frame()).unwrap().unwrap();
         assert_eq!(frame.into_data().unwrap(), "abc");
         assert_eq!(queued.load(Relaxed), 0);
-        assert!(futures::executor::block_on(body.frame()).is_none());
+        assert!(run(body.frame()).is_none());
     }
 }
