@@ -2,7 +2,6 @@
 
 mod bad;
 mod bodies;
-mod cost;
 mod edges;
 mod foreign;
 mod greeter;
