@@ -7,6 +7,7 @@ use sampan_testing::{HttpServer, Response, guest};
 const UPSTREAM: &str = "upstream: /upstream Some(\"1\")";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one manifest")]
 fn kinds_of_filters_in_one_chain() {
     let upstream = HttpServer::start(|request| {
         Response::new(200, format!("upstream: {} {:?}", request.target, request.header("x-one")))
