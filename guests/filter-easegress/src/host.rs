@@ -93,7 +93,8 @@ pub fn live() -> i32 {
 
 /// Bytes that the host hands over; a string's NUL is one of them.
 fn taken(at: i32) -> Vec<u8> {
-    let piece = unsafe { std::slice::from_raw_parts((at + 4) as *const u8, (at as *const u32).read() as usize) };
+    let piece =
+        unsafe { std::slice::from_raw_parts((at + 4) as *const u8, (at as *const u32).read() as usize) };
     let piece = piece.to_vec();
     wasm_free(at as *mut u8);
     piece

@@ -16,7 +16,8 @@ impl Context for Root {}
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
         let config = self.get_plugin_configuration().unwrap_or_default();
-        self.value = if config.is_empty() { "world".to_owned() } else { String::from_utf8_lossy(&config).into() };
+        self.value =
+            if config.is_empty() { "world".to_owned() } else { String::from_utf8_lossy(&config).into() };
         true
     }
 

@@ -45,7 +45,8 @@ impl HttpContext for Stream {
         for pair in self.get_http_request_header("x-set").unwrap_or_default().split_terminator(',') {
             let (name, value) = pair.split_once('=').unwrap();
             // SAFETY: both are there for as long as the call takes.
-            let status = unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+            let status =
+                unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
             set.push_str(&format!("{status} "));
         }
         let wanted = self.get_http_request_header("x-get").unwrap_or_default();

@@ -67,7 +67,8 @@ impl HttpContext for Stream {
         let mut upstream = self.get_http_request_header("x-upstream").unwrap_or("greeter".into());
         if self.get_http_request_header("x-message").is_some() {
             let len = upstream.len() as u8;
-            upstream = String::from_utf8([b"\x0a", &[len + 2, 0x0a, len][..], upstream.as_bytes()].concat()).unwrap();
+            upstream = String::from_utf8([b"\x0a", &[len + 2, 0x0a, len][..], upstream.as_bytes()].concat())
+                .unwrap();
         }
         self.kind = kind.to_owned();
         let metadata = vec![("x-by", &b"filter"[..])];

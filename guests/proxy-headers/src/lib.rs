@@ -17,7 +17,10 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_vm_start(&mut self, _: usize) -> bool {
-        info!("vm starts with {:?}", self.get_vm_configuration().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
+        info!(
+            "vm starts with {:?}",
+            self.get_vm_configuration().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        );
         true
     }
 
@@ -64,7 +67,8 @@ impl HttpContext for Stream {
                 self.add_http_request_header("x-twice", "1");
                 self.add_http_request_header("x-twice", "2");
                 self.set_http_request_header("x-gone", None);
-                let names: Vec<String> = self.get_http_request_headers().into_iter().map(|(name, _)| name).collect();
+                let names: Vec<String> =
+                    self.get_http_request_headers().into_iter().map(|(name, _)| name).collect();
                 self.set_http_request_header("x-names", Some(&names.join(",")));
             }
             "/replace" => self.set_http_request_headers(vec![("x-only", "this"), (":path", "/replaced")]),

@@ -57,7 +57,10 @@ impl Context for Stream {
         match self.path.as_str() {
             "/call-local" => self.send_http_response(429, vec![("x-call", &status)], Some(text.as_bytes())),
             _ => {
-                self.set_http_request_header("x-call", Some(&format!("{} {status} {text} {trailers}", headers > 0)));
+                self.set_http_request_header(
+                    "x-call",
+                    Some(&format!("{} {status} {text} {trailers}", headers > 0)),
+                );
                 self.resume_http_request();
             }
         }
@@ -66,8 +69,14 @@ impl Context for Stream {
 
 impl Stream {
     fn call(&self, upstream: &str) -> bool {
-        let headers = vec![(":method", "POST"), (":path", "/asked"), (":authority", "other.example"), ("x-by", "filter")];
-        self.dispatch_http_call(upstream, headers, Some(b"question"), vec![], Duration::from_millis(500)).is_ok()
+        let headers = vec![
+            (":method", "POST"),
+            (":path", "/asked"),
+            (":authority", "other.example"),
+            ("x-by", "filter"),
+        ];
+        self.dispatch_http_call(upstream, headers, Some(b"question"), vec![], Duration::from_millis(500))
+            .is_ok()
     }
 }
 

@@ -99,7 +99,9 @@ impl StreamContext for Stream {
         let data = self.get_downstream_data(0, size).unwrap_or_default();
         match self.mode.as_str() {
             "upper" => self.set_downstream_data(0, size, &data.to_ascii_uppercase()),
-            "both" => self.set_downstream_data(usize::MAX, 0, format!("<{}>", self.address("upstream")).as_bytes()),
+            "both" => {
+                self.set_downstream_data(usize::MAX, 0, format!("<{}>", self.address("upstream")).as_bytes())
+            }
             "lines" if !data.ends_with(b"\n") && !end => return Action::Pause,
             "quit" if data.starts_with(b"quit") => self.close_downstream(),
             "gate" if !data.starts_with(b"open") => return Action::Pause,
