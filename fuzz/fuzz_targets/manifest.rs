@@ -33,16 +33,26 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     assert_eq!(render(&findings, false).is_empty(), findings.is_empty());
 });
 
-fn check(app: &App) {
+fn check_target(to: &Target, app: &App) {
     let is_component = |name: &String| app.components.iter().any(|component| component.name == *name);
+    match to {
+        Target::Component(name) => assert!(is_component(name)),
+        Target::Upstream(name) => assert!(app.upstreams.contains_key(name)),
+        Target::Split(split) => {
+            assert!(split.targets.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>() > 0);
+            split.targets.iter().for_each(|(target, _)| check_target(target, app));
+        }
+        Target::Static(folder) => assert!(folder.or.as_ref().is_none_or(is_component)),
+        Target::Redirect { status, .. } => assert!((300..400).contains(status)),
+        Target::Respond { status, .. } => assert!((200..600).contains(status)),
+    }
+}
+
+fn check(app: &App) {
     for route in &app.routes {
         assert!(route.path.starts_with('/'));
-        match &route.to {
-            Target::Component(name) => assert!(is_component(name)),
-            Target::Static(folder) => assert!(folder.or.as_ref().is_none_or(is_component)),
-            Target::Redirect { status, .. } => assert!((300..400).contains(status)),
-            Target::Respond { status, .. } => assert!((200..600).contains(status)),
-        }
+        check_target(&route.to, app);
+        assert!(route.filters.iter().all(|one| app.filters.contains_key(&one.filter)));
     }
     for component in &app.components {
         assert!(component.source.is_absolute());
