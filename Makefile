@@ -34,9 +34,11 @@ check: ## formatting, lints, the tree's own rules, licences and sources of depen
 fuzz: ## fuzz each decoder for ten minutes
 	cargo xtask fuzz 600
 
-bench: ## compare with a peer, side by side (needs wasmtime-cli 48)
-	cargo build --package sampan-cli
+bench: ## compare with peers, side by side (needs wasmtime-cli 48, nginx, wrk; Envoy comes from PyPI)
+	cargo build --workspace --bin sampan
 	cargo xtask bench
+	cargo xtask bench-gateway
+	cargo xtask bench-filters
 
 install: ## build with full optimisation and install into Cargo's bin folder, or into PREFIX/bin
 	cargo install --path crates/cli --locked $(if $(PREFIX),--root $(PREFIX))
