@@ -112,6 +112,12 @@ impl Code {
         Ok(store)
     }
 
+    /// Whether an instance whose memory is so large may have another exchange. One that has grown to half of what it
+    /// may have is likely to leak, and would fail in the middle of an exchange.
+    pub fn leaves_room(&self, memory_bytes: usize) -> bool {
+        self.spec.limits.memory_bytes.is_none_or(|limit_bytes| memory_bytes as u64 <= limit_bytes / 2)
+    }
+
     /// Bounds one call of the filter by its time, wall and processor alike: a filter never waits inside of a call.
     /// The call must own what it runs on, because one that takes long goes on elsewhere.
     pub fn bounded<T: Send + 'static>(

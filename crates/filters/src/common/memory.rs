@@ -1,7 +1,14 @@
 //! A guest's memory: every pointer and length comes from the guest, and one that points outside ends it.
 
+use sampan_capabilities::Host;
 use std::ops::Range;
-use wasmtime::{Result, bail};
+use wasmtime::{Caller, Extern, Memory, Result, bail, format_err};
+
+/// The memory by its name: while the start section runs, nobody has looked it up yet.
+pub fn exported(caller: &mut Caller<'_, Host>) -> Result<Memory> {
+    let export = caller.get_export("memory").and_then(Extern::into_memory);
+    export.ok_or_else(|| format_err!("it exports no memory named `memory`"))
+}
 
 fn range(memory: &[u8], at: u32, length: u32) -> Result<Range<usize>> {
     let (start, end) = (at as usize, at as usize + length as usize);

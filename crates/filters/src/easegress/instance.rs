@@ -108,11 +108,9 @@ impl Instance {
         }
     }
 
-    /// Whether it may have another exchange. One that has grown to half of what it may have is likely to leak: the
-    /// Rust SDK frees nothing that it is given.
+    /// Whether it may have another exchange: the Rust SDK frees nothing that it is given.
     pub fn is_fit(&mut self, code: &Code) -> bool {
-        let bytes = self.memory.data_size(&self.store) as u64;
-        code.spec.limits.memory_bytes.is_none_or(|limit| bytes <= limit / 2)
+        code.leaves_room(self.memory.data_size(&self.store))
     }
 }
 
@@ -125,10 +123,7 @@ pub fn state(host: &mut Host) -> Result<&mut State> {
 pub fn parts<'a>(caller: &'a mut Caller<'_, Host>) -> Result<(&'a mut [u8], &'a mut State)> {
     let memory = match state(caller.data_mut())?.memory {
         Some(memory) => memory,
-        None => {
-            let export = caller.get_export("memory").and_then(wasmtime::Extern::into_memory);
-            export.ok_or_else(|| format_err!("it exports no memory named `memory`"))?
-        }
+        None => memory::exported(caller)?,
     };
     let (bytes, host) = memory.data_and_store_mut(caller);
     Ok((bytes, state(host)?))
