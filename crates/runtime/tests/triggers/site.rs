@@ -1,22 +1,15 @@
-//! An app that is served: components under their names, by hyper, over a real connection.
+//! An app that is served: components under their names, by the server, over a real connection.
 
 use http::Request;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
 use sampan_app::{App, Cgi, CgiDialect, Component, ComponentKind, Limits, Mount};
 use sampan_capabilities::Backends;
 use sampan_runtime::serve::{Machine, Progress, Setup, load};
-use sampan_service::{Body, Handler, Matched, Peer};
+use sampan_service::{Answer, Body, Handler, Listen, Listener, Matched, Options, Server};
 use sampan_testing::PATIENCE;
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 type Handlers = HashMap<String, Arc<dyn Handler>>;
@@ -26,7 +19,8 @@ pub struct Site {
     pub address: SocketAddr,
     pub log: Arc<LogLines>,
     // Dropped before the machine, as in a server that shuts down.
-    _runtime: Runtime,
+    _server: Server,
+    runtime: Runtime,
     machine: Arc<Machine>,
     handlers: Arc<Mutex<Handlers>>,
 }
@@ -75,26 +69,17 @@ impl Site {
         let machine = Machine::new(setup).unwrap();
         let runtime = Runtime::new().unwrap();
         let handlers = Arc::new(Mutex::new(runtime.block_on(handlers(&machine, components)).unwrap()));
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        let served = handlers.clone();
-        runtime.spawn(async move {
-            while let Ok((stream, peer)) = listener.accept().await {
-                let handlers = served.clone();
-                let peer = Peer { address: peer, local: address, tls: false };
-                let service = service_fn(move |request| answer(handlers.clone(), peer, request));
-                tokio::spawn(async move {
-                    let server = auto::Builder::new(TokioExecutor::new());
-                    let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
-                });
-            }
-        });
-        Site { address, log, _runtime: runtime, machine, handlers }
+        let listen = Listen { address: "127.0.0.1:0".parse().unwrap(), tls: None };
+        let listener = Listener::bind(&listen).unwrap();
+        let address = listener.address();
+        let site = Arc::new(ByName(handlers.clone()));
+        let server = sampan_service::serve(vec![listener], site, Options::default()).unwrap();
+        Site { address, log, _server: server, runtime, machine, handlers }
     }
 
     /// As a reload does: the new components answer from now on, the old ones end when nobody uses them.
     pub fn replace(&self, components: Vec<Component>) {
-        let new = self._runtime.block_on(handlers(&self.machine, components)).unwrap();
+        let new = self.runtime.block_on(handlers(&self.machine, components)).unwrap();
         *self.handlers.lock().unwrap() = new;
     }
 
@@ -116,11 +101,16 @@ async fn handlers(machine: &Arc<Machine>, components: Vec<Component>) -> Result<
     load(machine, &app, &backends, &Progress::none()).await.map_err(|failures| failures[0].to_string())
 }
 
-async fn answer(
-    handlers: Arc<Mutex<Handlers>>,
-    peer: Peer,
-    mut request: Request<Incoming>,
-) -> Result<http::Response<Body>, Infallible> {
+/// Finds the component by the first segment of the path.
+struct ByName(Arc<Mutex<Handlers>>);
+
+impl Handler for ByName {
+    fn handle(&self, request: Request<Body>) -> Answer<'_> {
+        Box::pin(answer(self.0.clone(), request))
+    }
+}
+
+async fn answer(handlers: Arc<Mutex<Handlers>>, mut request: Request<Body>) -> http::Response<Body> {
     let path = request.uri().path().to_owned();
     let name = path.split('/').nth(1).unwrap_or_default().to_owned();
     let (handler, base) = {
@@ -137,10 +127,7 @@ async fn answer(
         names: Vec::new(),
     };
     request.extensions_mut().insert(matched);
-    request.extensions_mut().insert(peer);
-    let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-    let response = handler.handle(request).await;
-    Ok(response)
+    handler.handle(request).await
 }
 
 pub fn component(name: &str, source: &Path, kind: ComponentKind) -> Component {
