@@ -3,10 +3,12 @@
 //!
 //! The kernel lets a thread that wakes preempt one that has a longer slice, as far as their shares of the processor
 //! allow (EEVDF's "short slices", Linux 6.12: kernel/sched/fair.c, `do_preempt_short`). The default is some
-//! milliseconds, and these are the shortest and the longest that it takes.
+//! milliseconds.
 
+/// The shortest that the kernel takes.
 const SLICE_PROMPT_NS: u64 = 100_000;
-const SLICE_PATIENT_NS: u64 = 100_000_000;
+/// A longer one lets such a thread wait longer where the machine is busy, and its neighbours no less.
+const SLICE_PATIENT_NS: u64 = 5_000_000;
 
 /// `struct sched_attr` of sched_setattr(2), in its first form of 48 bytes.
 #[repr(C)]
@@ -30,16 +32,11 @@ pub(crate) fn be_prompt() {
     let _ = set(nice(), SLICE_PROMPT_NS);
 }
 
-/// Asks the kernel to let any other thread that wakes go first, also those of other processes: for threads that
-/// compute for long. `lower` is how much lower their priority is, as nice(1) counts it.
-pub fn be_patient(lower: i32) {
-    const NICE_MAX: i32 = 19;
-    let nice = nice().saturating_add(lower).min(NICE_MAX);
-    if !set(nice, SLICE_PATIENT_NS) {
-        // Where the call is refused, the older one may not be.
-        // SAFETY: takes and returns numbers; 0 is the calling thread. A failure leaves all threads equal.
-        let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
-    }
+/// Asks the kernel to let threads that wake go first: for threads that compute for long. They have the same priority
+/// as all others, so they get their share where the machine is busy, and are to yield now and then
+/// (`sched_yield`, which gives away what is left of the slice).
+pub fn be_patient() {
+    let _ = set(nice(), SLICE_PATIENT_NS);
 }
 
 /// Whether the kernel took it.
@@ -71,13 +68,13 @@ mod tests {
     }
 
     #[test]
-    fn a_patient_thread_has_a_lower_priority() {
+    fn a_patient_thread_keeps_its_priority() {
         let thread = std::thread::spawn(|| {
             let before = super::nice();
-            super::be_patient(3);
+            super::be_patient();
             (before, super::nice())
         });
         let (before, after) = thread.join().unwrap();
-        assert_eq!(after, (before + 3).min(19));
+        assert_eq!(after, before);
     }
 }

@@ -3,14 +3,21 @@
 
 use crate::line::Line;
 use crate::prompt::be_prompt;
+use futures::future::select;
 use sampan_telemetry::metrics;
 use std::collections::HashMap;
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+/// Shorter than most limits on time.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// Ends with its value: whatever runs on it is dropped.
 pub(crate) struct Worker {
@@ -73,7 +80,7 @@ impl Worker {
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             be_prompt();
             // An error means that the sender is gone, which is as good a reason to end.
-            let _ = runtime.block_on(stopped);
+            let _ = runtime.block_on(select(stopped, pin!(beat())));
             // A handler's blocking calls must not hold up the end.
             runtime.shutdown_background();
         })?;
@@ -90,6 +97,15 @@ impl Worker {
         // Whoever is woken may want the lock.
         drop(open);
         lines.iter().for_each(|line| line.wake());
+    }
+}
+
+/// Wakes the runtime now and then. Tokio interrupts a runtime, by a system call, for each timer that ends before the
+/// next time when it would wake anyway (tokio 1.54, src/runtime/time/mod.rs, `reregister`), and requests set timers
+/// that hardly ever fire.
+async fn beat() {
+    loop {
+        sleep(BEAT).await;
     }
 }
 

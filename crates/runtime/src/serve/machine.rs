@@ -19,8 +19,6 @@ use tokio::runtime::{Handle, Runtime};
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// A component that was not used for this long is unloaded; its next request maps its code again.
 pub const CODE_IDLE: Duration = Duration::from_secs(300);
-/// How much lower the priority of guests that run long is.
-const NICE: i32 = 10;
 
 /// Two engines, the epoch ticker, the overflow runtime, budgets, and which components are loaded.
 pub struct Machine {
@@ -70,7 +68,7 @@ impl Machine {
         let start = |name, on_start: fn()| {
             runtime(name, on_start).map_err(|error| failed(format!("cannot start: {error}")))
         };
-        let (overflow, drivers) = (start("overflow", || be_patient(NICE))?, start("drivers", || {})?);
+        let (overflow, drivers) = (start("overflow", be_patient)?, start("drivers", || {})?);
         let machine = Arc::new(Machine {
             memory: Budget::new("all apps together", Some(plan.memory_bytes), None),
             overflow: overflow.handle().clone(),

@@ -6,6 +6,7 @@
 mod budget;
 mod ended;
 mod gate;
+mod habit;
 mod load;
 mod machine;
 mod output;
@@ -17,6 +18,7 @@ mod unit;
 pub use budget::{Allowance, Budget, BudgetExceeded};
 pub use ended::{Ended, failure_response};
 pub use gate::{Place, Refused};
+pub use habit::Habit;
 pub use load::{LoadFailure, Progress, Step, load, load_with};
 pub use machine::{CODE_IDLE, Machine, Setup};
 pub use output::{Log, Output, Target, to_stderr};

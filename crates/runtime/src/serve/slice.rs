@@ -6,6 +6,7 @@
 //! slice yields and goes on in the overflow runtime.
 
 use super::ended::Ended;
+use super::habit::Habit;
 use super::machine::Machine;
 use sampan_capabilities::Host;
 use std::cell::Cell;
@@ -23,8 +24,8 @@ use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 const FIRST_SLICE_TICKS: u64 = 2;
 /// A poll that resumes a guest after a wait finds the deadline passed long ago; it is at its end only after this.
 const FIRST_SLICE: Duration = Duration::from_millis(1);
-/// Epochs of a slice in the overflow runtime, where guests that run long take turns.
-const LONG_SLICE_TICKS: u64 = 5;
+/// Epochs of a slice in the overflow runtime, where guests that run long take turns: up to 1 ms.
+const LONG_SLICE_TICKS: u64 = 1;
 
 /// What a call may use. `None`: not bounded by this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,10 +86,7 @@ fn on_epoch(_: StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> {
     {
         return Err(Overrun::Cpu(limit).into());
     }
-    if slice.overflow {
-        return Ok(UpdateDeadline::Yield(LONG_SLICE_TICKS));
-    }
-    if ran < FIRST_SLICE {
+    if !slice.overflow && ran < FIRST_SLICE {
         return Ok(UpdateDeadline::Continue(1));
     }
     slice.yielded = true;
@@ -108,6 +106,7 @@ struct Metered<T> {
     /// Nanoseconds of processor time that others have given back to it.
     refund: Option<Arc<AtomicU64>>,
     overflow: bool,
+    habit: Option<Habit>,
     /// Made when the guest first waits.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -141,6 +140,7 @@ impl<T> Metered<T> {
         let slice = SLICE.replace(outer);
         drop(running);
         if let Poll::Ready(result) = polled {
+            self.note(began);
             return Step::Done(result.map_err(|error| Ended::of(&error)));
         }
         self.cpu_used += began.elapsed();
@@ -161,6 +161,18 @@ impl<T> Metered<T> {
         }
         Step::Waiting
     }
+
+    /// Remembers whether the call that has returned was long.
+    fn note(&self, began: Instant) {
+        let Some(habit) = &self.habit else { return };
+        // Most components are never long, and need no look at the clock.
+        if self.overflow || habit.is_open() {
+            match self.cpu_used + began.elapsed() >= FIRST_SLICE {
+                true => habit.was_long(),
+                false => habit.was_short(),
+            }
+        }
+    }
 }
 
 impl<T> Future for Metered<T> {
@@ -169,8 +181,13 @@ impl<T> Future for Metered<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.step(cx) {
             Step::Done(result) => Poll::Ready(result),
-            // In the overflow runtime the guest has woken itself and takes its turn.
-            Step::Waiting | Step::Long => Poll::Pending,
+            Step::Waiting => Poll::Pending,
+            // The guest has woken itself and takes its turn, after all threads of this processor that have anything
+            // to do: the kernel would let them wait for its next tick, which is 1 to 10 ms away.
+            Step::Long => {
+                std::thread::yield_now();
+                Poll::Pending
+            }
         }
     }
 }
@@ -191,6 +208,7 @@ pub fn apart<T: Send + 'static>(
         cpu_used: Duration::ZERO,
         refund: Some(refund),
         overflow: true,
+        habit: None,
         timer: None,
     }
 }
@@ -219,8 +237,20 @@ impl<T: Send + 'static> Bounded<T> {
             cpu_used: Duration::ZERO,
             refund: None,
             overflow: false,
+            habit: None,
             timer: None,
         }))
+    }
+
+    /// Begins in the overflow runtime where calls are usually long.
+    pub fn habitual(mut self, habit: &Habit) -> Self {
+        if let State::Here(metered) = &mut self.0 {
+            metered.habit = Some(habit.clone());
+            if habit.is_long() {
+                self.move_away();
+            }
+        }
+        self
     }
 
     /// What is put into `refund`, in nanoseconds, is taken off the processor time that the call has used: for one

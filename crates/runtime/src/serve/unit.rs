@@ -3,6 +3,7 @@
 use super::budget::{Allowance, Budget};
 use super::ended::Ended;
 use super::gate::{Gate, Place, Refused};
+use super::habit::Habit;
 use super::load::{LoadFailure, load_code};
 use super::machine::Machine;
 use super::output::{Output, Target};
@@ -25,6 +26,7 @@ pub struct Unit {
     pub metrics: ComponentMetrics,
     /// What the app's instances may take together.
     pub memory: Arc<Budget>,
+    habit: Habit,
     gate: Gate,
     output: Arc<Target>,
     ready: RwLock<Option<Arc<Ready>>>,
@@ -51,6 +53,7 @@ impl Unit {
         let target = Target { name: format!("{app}/{}", component.name), log: Arc::clone(&machine.log) };
         Arc::new(Unit {
             metrics: sampan_telemetry::metrics().component(app, &component.name),
+            habit: Habit::default(),
             gate: Gate::new(&component.serving, machine.engines.instances),
             app: app.to_owned(),
             component,
@@ -155,7 +158,7 @@ impl Unit {
     ) -> Bounded<T> {
         let limits = &self.component.limits;
         let limits = TimeLimits { wall: limits.timeout, cpu: limits.cpu_time };
-        Bounded::new(Arc::clone(&self.machine), limits, call)
+        Bounded::new(Arc::clone(&self.machine), limits, call).habitual(&self.habit)
     }
 
     /// Counts and logs a guest that ended before its time.
