@@ -59,7 +59,11 @@ mod tests {
     fn one_long_call_in_ten_is_no_habit() {
         let habit = Habit::default();
         for n in 0..1000 {
-            if n % 10 == 0 { habit.was_long() } else { habit.was_short() }
+            if n % 10 == 0 {
+                habit.was_long()
+            } else {
+                habit.was_short()
+            }
             assert!(!habit.is_long(), "{n}");
         }
     }
