@@ -3,7 +3,7 @@
 
 use crate::gateway::{Filter, Policy, RouteFilter, Split, TcpRoute};
 use crate::upstream::Upstream;
-use crate::{Grants, Limits};
+use crate::{Grants, Limits, Reference};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,7 +53,10 @@ pub struct Tls {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Component {
     pub name: String,
+    /// The wasm file. Of an image it is empty until whoever loads it has the file.
     pub source: PathBuf,
+    /// Where the code comes from, if not from a file.
+    pub image: Option<Reference>,
     pub kind: Option<ComponentKind>,
     pub build: Option<Build>,
     pub grants: Grants,

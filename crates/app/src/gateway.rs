@@ -1,6 +1,6 @@
 //! The gateway's part of an app: filters, and what a route does besides handing over.
 
-use crate::{Build, Grants, Limits};
+use crate::{Build, Grants, Limits, Reference};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,10 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Filter {
     pub name: String,
+    /// The wasm file. Of an image it is empty until whoever loads it has the file.
     pub source: PathBuf,
+    /// Where the code comes from, if not from a file.
+    pub image: Option<Reference>,
     pub build: Option<Build>,
     /// Handed to the filter as it stands; a route may have another.
     pub config: String,
@@ -67,6 +70,8 @@ pub enum OnResult {
 pub struct Canary {
     /// `None`: the filter's own file, with another configuration.
     pub source: Option<PathBuf>,
+    /// In place of a file; whoever loads it makes a `source` of it.
+    pub image: Option<Reference>,
     pub config: Option<String>,
     /// Of 10,000 exchanges, so many.
     pub share_per_10000: u32,
@@ -89,6 +94,7 @@ impl Default for Filter {
         Filter {
             name: String::new(),
             source: PathBuf::new(),
+            image: None,
             build: None,
             config: String::new(),
             parameters: Vec::new(),

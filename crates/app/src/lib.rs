@@ -10,6 +10,7 @@ mod grants;
 mod limits;
 mod manifest;
 mod program;
+mod reference;
 mod render;
 mod upstream;
 
@@ -29,6 +30,7 @@ pub use grants::{
 pub use limits::{Limits, ParseLimitError, parse_duration, parse_size};
 pub use manifest::{Outline, Read, Surroundings, find_manifest, parse_manifest, read_manifest};
 pub use program::{Entry, Program};
+pub use reference::{Digest, DigestAlgorithm, ParseReferenceError, Reference};
 pub use render::render;
 pub use upstream::{
     Balance, Forwarded, HashKey, HealthCheck, HostHeader, KeepAlive, Outlier, Retry, RetryOn, Upstream,

@@ -11,15 +11,27 @@ use toml::de::DeTable;
 pub struct Outline {
     /// Whether it is a manifest of Spin, whose keys have other names.
     pub spin: bool,
-    /// The place of each component's `source`, by the component's name.
+    /// The place of each component's `source` or `image`, by the component's name.
     pub components: BTreeMap<String, Range<usize>>,
+    /// The same of filters.
+    pub filters: BTreeMap<String, Range<usize>>,
+    /// The same of the versions of filters that are on trial.
+    pub canaries: BTreeMap<String, Range<usize>>,
 }
 
 impl Outline {
     pub fn of(text: &str) -> Self {
         let (tree, _) = DeTable::parse_recoverable(text);
         let mut table = Table::root(&tree);
-        let mut outline = Outline { spin: is_spin(&table), components: BTreeMap::new() };
+        let mut outline = Outline { spin: is_spin(&table), ..Outline::default() };
+        let filters = table.get("filter").and_then(|filters| filters.as_table());
+        for (name, value) in filters.map(Table::into_entries).unwrap_or_default() {
+            let canary = value.as_table().and_then(|mut filter| filter.get("canary"));
+            if let Some(canary) = canary {
+                outline.canaries.insert(name.text.to_owned(), code(&canary));
+            }
+            outline.filters.insert(name.text.to_owned(), code(&value));
+        }
         let Some(components) = table.get("component") else { return outline };
         if let Some(named) = components.as_table() {
             for (name, value) in named.into_entries() {
@@ -37,8 +49,13 @@ impl Outline {
     }
 
     fn note(&mut self, name: String, component: &Value<'_>) {
-        let source = component.as_table().and_then(|mut table| table.get("source"));
-        let span = source.map_or(component.key, |source| source.span);
-        self.components.entry(name).or_insert(span.start..span.end);
+        self.components.entry(name).or_insert(code(component));
     }
+}
+
+/// Where it stands from which file or image something comes.
+fn code(of: &Value<'_>) -> Range<usize> {
+    let named = of.as_table().and_then(|mut table| table.get("source").or_else(|| table.get("image")));
+    let span = named.map_or(of.key, |named| named.span);
+    span.start..span.end
 }

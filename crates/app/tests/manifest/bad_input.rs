@@ -95,7 +95,7 @@ fn components() {
             "",
         ),
         ("limits = { tme = \"1s\" }", "tme", "unknown key `tme` in `component.b.limits`", "`time`"),
-        ("image = \"ghcr.io/a/b\"", "image", "`component.b.image` is not supported yet", ""),
+        ("image = \"ghcr.io/a/b\"", "image", "`component.b` has both `source` and `image`", "remove one"),
         ("lazy = 1", "1", "expected true or false, found an integer", ""),
         ("build = {}", "{}", "`component.b.build` has no `command`", "cargo build"),
         ("build = { command = 1 }", "1", "expected a string or a list of strings", ""),

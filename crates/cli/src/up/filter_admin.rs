@@ -165,6 +165,7 @@ fn canary(query: &str) -> Result<Canary, Refusal> {
     let parts = |percent: f64| (percent * 100.0).round() as u32;
     Ok(Canary {
         source: None,
+        image: None,
         config: None,
         share_per_10000: parts(share),
         failures_per_10000: parts(failures),

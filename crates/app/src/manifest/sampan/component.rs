@@ -1,6 +1,6 @@
 //! `[component.NAME]`.
 
-use super::grants;
+use super::{code, grants};
 use crate::manifest::findings::{Findings, nearest, quoted};
 use crate::manifest::tree::{Table, Text, Value};
 use crate::manifest::variables::Variables;
@@ -22,15 +22,9 @@ pub(super) fn read(
     f: &mut Findings,
 ) -> Component {
     let mut component = Component { name: name.to_owned(), limits: Limits::served(), ..Component::default() };
-    table.later(&["image"], f);
-    let file = match table.has("image") {
-        true => table.get("source"),
-        false => table.require("source", f, "add `source = \"FILE.wasm\"`"),
-    };
-    let file = file.and_then(|value| source_file(&value, f));
-    component.build = table.get("build").and_then(|value| build(&value, source, f));
-    component.source = file.map(|text| source.root.join(text.text)).unwrap_or_default();
-    wasip1::rename(&mut component, file.map(|text| text.span), table.span, f);
+    let code = code::read(&mut table, source, f);
+    (component.source, component.image, component.build) = (code.source, code.image, code.build);
+    wasip1::rename(&mut component, code.source_span, table.span, f);
     if let Some(grant) = table.table("grant", f) {
         grants::read(grant, source, variables, app, &mut component.grants, f);
     }
@@ -55,23 +49,6 @@ pub(super) fn read(
     component.kind = kind(&mut table, &component.grants, f);
     table.finish(f);
     component
-}
-
-fn source_file<'a>(value: &Value<'a>, f: &mut Findings) -> Option<Text<'a>> {
-    let text = value.string(f)?;
-    if text.text.is_empty() {
-        f.error(text.span, "`source` is empty");
-        return None;
-    }
-    if text.text.contains("://") {
-        f.error_help(
-            text.span,
-            "a component from a registry or the web is not supported yet by this version",
-            "download it, and write the path of the file",
-        );
-        return None;
-    }
-    Some(text)
 }
 
 /// A name of the environment holds no `=`, and neither half a zero byte.

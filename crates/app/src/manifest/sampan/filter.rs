@@ -1,7 +1,7 @@
 //! `[filter.NAME]`, and `filters = […]` of routes.
 
-use super::component::{build, set_env};
-use super::grants;
+use super::component::set_env;
+use super::{code, grants};
 use crate::manifest::Source;
 use crate::manifest::findings::{Findings, Span, nearest, quoted};
 use crate::manifest::names;
@@ -36,10 +36,8 @@ fn read(
     f: &mut Findings,
 ) -> Filter {
     let mut filter = Filter { name: name.to_owned(), ..Filter::default() };
-    table.later(&["image"], f);
-    let file = table.require("source", f, "add `source = \"FILE.wasm\"`").and_then(|value| value.string(f));
-    filter.source = file.map(|text| source.root.join(text.text)).unwrap_or_default();
-    filter.build = table.get("build").and_then(|value| build(&value, source, f));
+    let code = code::read(&mut table, source, f);
+    (filter.source, filter.image, filter.build) = (code.source, code.image, code.build);
     let mut text = |key, f: &mut Findings| {
         let text = table.string(key, f)?;
         variables.expand(text, f).map(|expanded| expanded.text)
@@ -154,22 +152,26 @@ const FAILURES_DEFAULT: u32 = 100;
 const EXCHANGES_DEFAULT: u32 = 50;
 
 fn read_canary(mut table: Table<'_>, source: &Source<'_>, variables: &Variables, f: &mut Findings) -> Canary {
+    code::exclusive(&mut table, f);
     let file = table.string("source", f);
+    let image = code::image(&mut table, f);
+    let has_image = table.has("image");
     let config = table.string("config", f).and_then(|text| variables.expand(text, f));
     let share = table.require("share", f, "add `share = \"5%\"`").and_then(|value| share(&value, f));
     let failures = table.get("failures").and_then(|value| share_of(&value, f));
     let canary = Canary {
         source: file.map(|text| source.root.join(text.text)),
+        image,
         config: config.map(|expanded| expanded.text),
         share_per_10000: share.unwrap_or_default(),
         failures_per_10000: failures.unwrap_or(FAILURES_DEFAULT),
         exchanges_min: table.number_u32("exchanges", 1, u32::MAX, f).unwrap_or(EXCHANGES_DEFAULT),
     };
-    if file.is_none() && canary.config.is_none() {
+    if file.is_none() && !has_image && canary.config.is_none() {
         f.error_help(
             table.span,
             "the version on trial does not differ",
-            "name another `source`, or another `config`",
+            "name another `source` or `image`, or another `config`",
         );
     }
     table.finish(f);
@@ -230,7 +232,7 @@ fn known(name: &str, span: Span, app: &App, f: &mut Findings) -> Option<String> 
     }
     let help = match nearest(name, app.filters.keys().map(String::as_str)) {
         Some(one) => format!("did you mean `{one}`?"),
-        None => "a filter is declared by [filter.NAME] with `source`".to_owned(),
+        None => "a filter is declared by [filter.NAME] with `source` or `image`".to_owned(),
     };
     f.error_help(span, format!("there is no filter {}", quoted(name)), help);
     None

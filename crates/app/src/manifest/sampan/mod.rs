@@ -1,5 +1,6 @@
 //! Reads `sampan.toml`.
 
+mod code;
 mod component;
 mod filter;
 mod grants;

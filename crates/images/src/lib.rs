@@ -1,0 +1,142 @@
+//! OCI images: references, registries, and what is kept of them on this machine. So far one question is
+//! answered: which file is the code that a reference means?
+
+mod auth;
+mod client;
+mod credentials;
+mod error;
+mod module;
+mod registry;
+mod store;
+
+pub use client::Timeouts;
+pub use error::PullError;
+pub use sampan_app::{Digest, DigestAlgorithm, ParseReferenceError, Reference};
+pub use store::Store;
+
+use client::Client;
+use module::Form;
+use registry::{Descriptor, Document, Manifest, Registry};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A module larger than this is pulled only if the caller says so.
+pub const MODULE_MAX_BYTES: u64 = 256 << 20;
+
+/// How images are pulled, and where they are kept.
+#[derive(Clone)]
+pub struct Settings {
+    pub store: Store,
+    /// The largest module, and the largest layer that one is in.
+    pub module_max_bytes: u64,
+    pub timeouts: Timeouts,
+    /// Docker's configuration, which has the credentials for registries; `None`: there is none.
+    pub docker_config: Option<PathBuf>,
+    /// Is told what happens.
+    pub progress: Arc<dyn Fn(&Reference, Progress) + Send + Sync>,
+}
+
+/// A step of a pull.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// What must be fetched is not here yet.
+    PullBegins { bytes: u64 },
+    /// It is here, and whole.
+    PullEnds,
+    /// The registry does not tell what the tag means today; what it meant before is used.
+    LastKnown { digest: Digest, why: String },
+}
+
+impl Settings {
+    /// This user's: the cache's folder, and Docker's configuration. `None` where the environment names no place
+    /// for a cache.
+    pub fn of_user(progress: Arc<dyn Fn(&Reference, Progress) + Send + Sync>) -> Option<Self> {
+        Some(Settings {
+            store: Store::of_user()?,
+            module_max_bytes: MODULE_MAX_BYTES,
+            timeouts: Timeouts::default(),
+            docker_config: credentials::of_user(),
+            progress,
+        })
+    }
+}
+
+/// The file with the code that a reference means: pulled, checked and kept, or kept from before. A tag is asked
+/// for anew each time, a digest only if it is not here.
+///
+/// # Errors
+/// Says what is wrong; [`PullError::help`] says what to do.
+pub async fn code(reference: &Reference, settings: &Settings) -> Result<PathBuf, PullError> {
+    if let Some(digest) = &reference.digest
+        && let Some(code) = settings.store.module(digest).await?
+    {
+        return Ok(code);
+    }
+    match pull(reference, settings).await {
+        Err(error) if error.is_passing() && reference.digest.is_none() => {
+            let Some(digest) = settings.store.tag(reference)? else { return Err(error) };
+            let Some(code) = settings.store.module(&digest).await? else { return Err(error) };
+            let why = error.to_string();
+            (settings.progress)(reference, Progress::LastKnown { digest, why });
+            Ok(code)
+        }
+        result => result,
+    }
+}
+
+async fn pull(reference: &Reference, settings: &Settings) -> Result<PathBuf, PullError> {
+    // 1. What does the reference mean now?
+    let client = Client::new(settings.timeouts.clone());
+    let mut registry = Registry::new(&client, reference, settings.docker_config.as_deref())?;
+    let (digest, document) = registry.manifest(reference).await?;
+    if let Some(code) = settings.store.module(&digest).await? {
+        remember(reference, &digest, &settings.store)?;
+        return Ok(code);
+    }
+
+    // 2. Which of its parts is the code?
+    let manifest = match document {
+        Document::Manifest(manifest) => manifest,
+        Document::Index(index) => by_platform(&mut registry, module::platform(&index)?).await?,
+    };
+    let (layer, form) = module::layer(&manifest)?;
+    if layer.size > settings.module_max_bytes {
+        return Err(PullError::TooLarge { bytes: layer.size, max: settings.module_max_bytes });
+    }
+
+    // 3. It is fetched, and known by the manifest from then on: last of all, so that what is known is whole.
+    (settings.progress)(reference, Progress::PullBegins { bytes: layer.size });
+    let kept = settings.store.blob(&layer.digest).await?;
+    let (code, path) = match (form, kept) {
+        (Form::Plain, Some(path)) => (layer.digest.clone(), path),
+        (Form::Plain, None) => {
+            let blob = registry.blob(layer, settings.store.writer(layer.digest.algorithm)?).await?;
+            (layer.digest.clone(), blob.keep().await?)
+        }
+        (Form::Archive, _) => {
+            let blob = registry.blob(layer, settings.store.writer(layer.digest.algorithm)?).await?;
+            let writer = settings.store.writer(DigestAlgorithm::Sha256)?;
+            let blob = module::unpack(blob, writer, settings.module_max_bytes).await?;
+            (blob.digest(), blob.keep().await?)
+        }
+    };
+    settings.store.set_module(&digest, &code)?;
+    remember(reference, &digest, &settings.store)?;
+    (settings.progress)(reference, Progress::PullEnds);
+    settings.store.shrink(&path);
+    Ok(path)
+}
+
+fn remember(reference: &Reference, digest: &Digest, store: &Store) -> Result<(), PullError> {
+    if reference.digest.is_none() { store.set_tag(reference, digest) } else { Ok(()) }
+}
+
+/// The manifest that an index names for a platform.
+async fn by_platform(registry: &mut Registry<'_>, entry: &Descriptor) -> Result<Manifest, PullError> {
+    match registry.manifest_by_digest(&entry.digest).await? {
+        Document::Manifest(manifest) => Ok(manifest),
+        Document::Index(_) => {
+            Err(PullError::Malformed("an index names another index for a platform".to_owned()))
+        }
+    }
+}
