@@ -31,6 +31,7 @@ need openssl command -v openssl
 need redis-server command -v redis-server
 need mariadb-server test -x /usr/sbin/mariadbd
 need nginx test -x /usr/sbin/nginx
+need docker-registry command -v docker-registry
 need postgresql test -d /usr/lib/postgresql
 need procps test -x /bin/kill
 

@@ -26,6 +26,20 @@ pub fn spinner(name: &str, bytes: usize) -> ProgressBar {
     }
 }
 
+/// The line of one pull.
+pub fn pulling(name: &str, bytes: u64) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_message(pulled(name, bytes));
+    match ProgressStyle::with_template("{spinner} pulling {msg}: {elapsed}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// What is pulled: a reference and the size of the code.
+pub fn pulled(name: &str, bytes: u64) -> String {
+    format!("{name} ({:.1} MiB)", bytes as f64 / f64::from(1 << 20))
+}
+
 /// Shows the progress of compiling `name`. Nothing is shown where standard error is not a terminal.
 pub struct CompileProgress {
     name: String,

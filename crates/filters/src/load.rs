@@ -5,12 +5,12 @@ use crate::code::{Code, Destinations, Parts};
 use crate::filter::Filter;
 use crate::version::Version;
 use bytes::Bytes;
-use sampan_app::{App, Filter as Spec, Program};
+use sampan_app::{App, Filter as Spec, Program, Reference};
 use sampan_capabilities::{Backends, Prepared};
 use sampan_engine::{Loader, Source};
 use sampan_runtime::serve::{Budget, LoadFailure, Machine};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The filters of an app by their names.
@@ -56,21 +56,24 @@ pub fn configs(app: &App, spec: &Spec) -> Vec<String> {
 }
 
 async fn one(surroundings: &Surroundings, spec: &Spec, configs: &[String]) -> Result<Filter, LoadFailure> {
-    let current = version(surroundings, spec, &spec.source, configs.to_vec()).await?;
+    let current = version(surroundings, spec, (&spec.source, spec.image.as_ref()), configs.to_vec()).await?;
     let Some(canary) = &spec.canary else { return Ok(Filter::new(current, None)) };
     let mut configs = configs.to_vec();
     if let Some(config) = &canary.config {
         configs[0].clone_from(config);
     }
-    let source = canary.source.as_ref().unwrap_or(&spec.source);
-    let trial = version(surroundings, spec, source, configs).await?;
+    let code = match &canary.source {
+        Some(source) => (source, canary.image.as_ref()),
+        None => (&spec.source, spec.image.as_ref()),
+    };
+    let trial = version(surroundings, spec, code, configs).await?;
     Ok(Filter::new(current, Some((trial, canary.clone()))))
 }
 
 async fn version(
     surroundings: &Surroundings,
     spec: &Spec,
-    source: &Path,
+    (source, image): (&PathBuf, Option<&Reference>),
     configs: Vec<String>,
 ) -> Result<Arc<Version>, LoadFailure> {
     let failed =
@@ -82,9 +85,9 @@ async fn version(
         };
         failed(format!("cannot read {}: {error}", source.display()), Some(help.to_owned()))
     })?;
-    prove(surroundings, spec, &source.display().to_string(), wasm.into(), configs)
-        .await
-        .map_err(|message| failed(message, None))
+    // A person knows an image by its reference.
+    let name = image.map_or_else(|| source.display().to_string(), Reference::to_string);
+    prove(surroundings, spec, &name, wasm.into(), configs).await.map_err(|message| failed(message, None))
 }
 
 /// Compiles wasm, or finds it in the cache, and proves it as a version of a filter.

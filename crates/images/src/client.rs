@@ -54,6 +54,9 @@ impl Default for Timeouts {
 
 pub struct Client {
     pub timeouts: Timeouts,
+    /// This machine may be asked without TLS. Only for a registry that is here itself: another one must not lead us to
+    /// what else listens here.
+    plain: bool,
     /// Whom this machine trusts; read when it is needed.
     tls: OnceCell<Arc<ClientConfig>>,
 }
@@ -68,8 +71,8 @@ pub struct Ask<'a> {
 }
 
 impl Client {
-    pub fn new(timeouts: Timeouts) -> Self {
-        Client { timeouts, tls: OnceCell::new() }
+    pub fn new(timeouts: Timeouts, plain: bool) -> Self {
+        Client { timeouts, plain, tls: OnceCell::new() }
     }
 
     /// The response, after redirects.
@@ -101,7 +104,9 @@ impl Client {
     ) -> Result<Response<Incoming>, PullError> {
         let host = url.host().ok_or_else(|| unreachable(url, "it has no host"))?;
         let is_plain = url.scheme() == "http";
-        if !is_plain && url.scheme() != "https" || is_plain && !is_this_machine(&host.to_string()) {
+        if !is_plain && url.scheme() != "https"
+            || is_plain && !(self.plain && is_this_machine(&host.to_string()))
+        {
             return Err(unreachable(url, "it wants to be asked without TLS"));
         }
         let mut request = Request::new(Full::new(body));
@@ -196,7 +201,7 @@ async fn exchange(
 
 pub async fn within<T>(url: &Url, time: Duration, what: impl Future<Output = T>) -> Result<T, PullError> {
     let done = tokio::time::timeout(time, what).await;
-    done.map_err(|_| unreachable(url, format!("nothing came within {time:?}")))
+    done.map_err(|_| unreachable(url, format!("it was not done within {time:?}")))
 }
 
 pub fn unreachable(url: &Url, why: impl ToString) -> PullError {

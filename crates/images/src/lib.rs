@@ -33,8 +33,11 @@ pub struct Settings {
     /// Docker's configuration, which has the credentials for registries; `None`: there is none.
     pub docker_config: Option<PathBuf>,
     /// Is told what happens.
-    pub progress: Arc<dyn Fn(&Reference, Progress) + Send + Sync>,
+    pub progress: Observer,
 }
+
+/// Whoever wants to know of the steps of pulls.
+pub type Observer = Arc<dyn Fn(&Reference, Progress) + Send + Sync>;
 
 /// A step of a pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub enum Progress {
 impl Settings {
     /// This user's: the cache's folder, and Docker's configuration. `None` where the environment names no place
     /// for a cache.
-    pub fn of_user(progress: Arc<dyn Fn(&Reference, Progress) + Send + Sync>) -> Option<Self> {
+    pub fn of_user(progress: Observer) -> Option<Self> {
         Some(Settings {
             store: Store::of_user()?,
             module_max_bytes: MODULE_MAX_BYTES,
@@ -86,7 +89,7 @@ pub async fn code(reference: &Reference, settings: &Settings) -> Result<PathBuf,
 
 async fn pull(reference: &Reference, settings: &Settings) -> Result<PathBuf, PullError> {
     // 1. What does the reference mean now?
-    let client = Client::new(settings.timeouts.clone());
+    let client = Client::new(settings.timeouts.clone(), registry::is_here(reference));
     let mut registry = Registry::new(&client, reference, settings.docker_config.as_deref())?;
     let (digest, document) = registry.manifest(reference).await?;
     if let Some(code) = settings.store.module(&digest).await? {

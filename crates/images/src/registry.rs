@@ -77,6 +77,11 @@ fn digest<'de, D: Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
     String::deserialize(from)?.parse().map_err(de::Error::custom)
 }
 
+/// Whether the registry is on this machine, and needs no TLS.
+pub fn is_here(reference: &Reference) -> bool {
+    is_this_machine(reference.host().split(':').next().unwrap_or_default())
+}
+
 pub struct Registry<'a> {
     client: &'a Client,
     /// `https://HOST/v2/REPOSITORY/`
@@ -95,8 +100,7 @@ impl<'a> Registry<'a> {
         docker_config: Option<&Path>,
     ) -> Result<Self, PullError> {
         let host = reference.host();
-        let name = host.split(':').next().unwrap_or(host);
-        let scheme = if is_this_machine(name) { "http" } else { "https" };
+        let scheme = if is_here(reference) { "http" } else { "https" };
         let base = Url::parse(&format!("{scheme}://{host}/v2/{}/", reference.repository));
         Ok(Registry {
             client,

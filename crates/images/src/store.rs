@@ -113,6 +113,10 @@ impl Store {
             let folder = self.root.join("blobs").join(algorithm.name());
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 let Ok(metadata) = entry.metadata() else { continue };
+                if entry.file_name().to_string_lossy().starts_with('.') {
+                    // On its way here.
+                    continue;
+                }
                 let used = last_used.get(&*entry.file_name().to_string_lossy()).copied();
                 let used = used.or(metadata.modified().ok()).unwrap_or(SystemTime::UNIX_EPOCH);
                 all.push((used, metadata.len(), entry.path()));

@@ -133,7 +133,7 @@ fn components() {
         ("[component.b]\nkind = \"http\"", "`component.b` has no `source`"),
         ("[component.b]\nsource = \"b\"\n[component.B]\nsource = \"b\"", "the name of another component"),
         ("[component.\"../x\"]\nsource = \"a\"", "`../x` is not a name for a component"),
-        ("[component.b]\nsource = \"https://x/a.wasm\"", "from a registry or the web is not supported yet"),
+        ("[component.b]\nsource = \"https://x/a.wasm\"", "`source` is a file of this machine"),
     ] {
         assert!(bad("sampan.toml", text).iter().any(|(_, said, _)| said.contains(message)), "{text}");
     }
@@ -313,7 +313,7 @@ error: `component.api` has no `source`
 4 | [component.api]
   | ^^^^^^^^^^^^^^^
   |
-  = help: add `source = \"FILE.wasm\"`
+  = help: add `source = \"FILE.wasm\"`, or `image = \"REGISTRY/NAME:TAG\"`
 
 error: unknown key `sorce` in `component.api`
  --> sampan.toml:5:1

@@ -4,6 +4,7 @@ mod bad_input;
 mod docs;
 mod filter_results;
 mod find;
+mod image;
 mod policy;
 mod sampan;
 mod spin;

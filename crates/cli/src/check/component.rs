@@ -39,6 +39,10 @@ struct Problem {
 }
 
 pub fn check(component: &Component, place: &Place<'_>, looked: &mut Looked) -> Vec<Diagnostic> {
+    if component.image.is_some() {
+        // Its reference was read with the manifest; what it means, a registry knows.
+        return Vec::new();
+    }
     let span = place.outline.components.get(&component.name).cloned();
     let mut diagnostics = Vec::new();
     let mut add = |severity, message: String, help: String| {

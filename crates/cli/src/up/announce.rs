@@ -2,7 +2,7 @@
 
 use super::listeners::{Place, TcpPlace};
 use super::site::Site;
-use crate::progress::{compiled, spinner};
+use crate::progress::{compiled, pulled, pulling, spinner};
 use indicatif::{MultiProgress, ProgressBar};
 use sampan_app::{App, RouteFilter, Target};
 use sampan_runtime::serve::{Progress, Step};
@@ -22,18 +22,24 @@ struct Shown {
     bars: MultiProgress,
     terminal: bool,
     compiling: Mutex<HashMap<String, ProgressBar>>,
+    pulling: Mutex<HashMap<String, ProgressBar>>,
 }
 
 impl Loading {
     pub fn new() -> Self {
         let (bars, terminal) = (MultiProgress::new(), std::io::stderr().is_terminal());
-        Loading(Arc::new(Shown { bars, terminal, compiling: Mutex::default() }))
+        Loading(Arc::new(Shown { bars, terminal, compiling: Mutex::default(), pulling: Mutex::default() }))
     }
 
     /// What loading an app reports to.
     pub fn of(&self, app: &str) -> Progress {
         let (shown, app) = (Arc::clone(&self.0), app.to_owned());
         Progress::new(move |component, step| shown.note(&format!("{app}/{component}"), step))
+    }
+
+    /// A step of pulling an image.
+    pub fn note_image(&self, reference: &str, step: sampan_images::Progress) {
+        self.0.note_image(reference, step);
     }
 
     /// Removes what is left on the terminal.
@@ -62,12 +68,34 @@ impl Shown {
                 }
             }
             Step::Ready { .. } => {}
-            Step::Notice(text) => {
-                // Above the bars, which are drawn anew.
-                let line = format!("warning: {name}: {text}");
-                if self.terminal { self.bars.suspend(|| eprintln!("{line}")) } else { eprintln!("{line}") }
-            }
+            Step::Notice(text) => self.say(&format!("warning: {name}: {text}")),
         }
+    }
+
+    fn note_image(&self, reference: &str, step: sampan_images::Progress) {
+        use sampan_images::Progress;
+        let mut bars = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
+        match step {
+            Progress::PullBegins { bytes } if self.terminal => {
+                let bar = self.bars.add(pulling(reference, bytes));
+                bar.enable_steady_tick(TICK);
+                bars.insert(reference.to_owned(), bar);
+            }
+            Progress::PullBegins { bytes } => eprintln!("pulling {}", pulled(reference, bytes)),
+            Progress::PullEnds => {
+                if let Some(bar) = bars.remove(reference) {
+                    bar.finish_and_clear();
+                }
+            }
+            Progress::LastKnown { digest, why } => self.say(&format!(
+                "warning: image {reference}: {why}; what the tag meant before is used: {digest}"
+            )),
+        }
+    }
+
+    /// A line above the bars, which are drawn anew.
+    fn say(&self, line: &str) {
+        if self.terminal { self.bars.suspend(|| eprintln!("{line}")) } else { eprintln!("{line}") }
     }
 }
 

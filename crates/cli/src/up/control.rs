@@ -3,6 +3,7 @@
 use super::announce::{self, Loading};
 use super::filter_admin::FilterAdmin;
 use super::front::{Front, Present, TcpFront};
+use super::images;
 use super::listeners::{self, Place, TcpPlace};
 use super::site::{self, Site};
 use super::wasm_admin::WasmAdmin;
@@ -227,7 +228,11 @@ impl Running {
     fn reload(&mut self, watches: &[watch::Watch]) -> Result<String, Fail> {
         let begin = Instant::now();
         // 1. Everything that can fail.
-        let apps = read(&self.files, &self.args)?;
+        let mut apps = read(&self.files, &self.args)?;
+        let progress = Loading::new();
+        let resolved = images::resolve(&self.machine, &mut apps, &progress);
+        progress.clear();
+        resolved?;
         let places = listeners::places(&apps, &self.args.listen);
         let mut added = Vec::new();
         for place in &places {
@@ -238,7 +243,6 @@ impl Running {
         let tcp = listeners::tcp_places(&apps);
         let is_new = |place: &&TcpPlace| !self.tcp.iter().any(|(other, _)| other == *place);
         let added_tcp = listeners::open_tcp(tcp.iter().filter(is_new).cloned().collect())?;
-        let progress = Loading::new();
         let site = site::build(&self.machine, apps, &places, Some(&self.present.load()), &progress);
         progress.clear();
         // Components of a version that is not to be may have been entered already.

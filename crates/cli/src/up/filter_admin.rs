@@ -4,18 +4,22 @@
 //! | --- | --- |
 //! | `GET /filters` | the filters of all apps |
 //! | `PUT /filters/APP/NAME` | the body is wasm: proven, then swapped in |
+//! | `PUT /filters/APP/NAME?image=REFERENCE` | the same with the code of an image |
 //! | `PUT /filters/APP/NAME/config` | the body is the filter's own configuration, likewise |
-//! | `PUT /filters/APP/NAME/canary?share=5%&failures=1%&exchanges=50` | the body is wasm: a version on trial |
+//! | `PUT /filters/APP/NAME/canary?share=5%&failures=1%&exchanges=50` | the body (or `&image=`) is wasm: a version on trial |
 //! | `POST /filters/APP/NAME/canary` | the version on trial takes over |
 //! | `DELETE /filters/APP/NAME/canary` | the trial ends |
 
+use super::announce::Loading;
 use super::front::Present;
+use super::images;
 use super::site::Loaded;
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use sampan_app::Canary;
+use percent_encoding::percent_decode_str;
+use sampan_app::{Canary, ParseReferenceError, Reference};
 use sampan_filters::{Filter, Version, prove};
 use sampan_service::{Answer, Body, Handler, full};
 use serde_json::{Value, json};
@@ -52,6 +56,7 @@ impl FilterAdmin {
         let (head, body) = request.into_parts();
         let path = head.uri.path().trim_end_matches('/').to_owned();
         let parts: Vec<&str> = path.split('/').skip(2).collect();
+        let query = head.uri.query().unwrap_or_default();
         let site = self.present.load_full();
         let find = |app: &str, name: &str| {
             let loaded = site.apps.iter().find(|loaded| loaded.app.name == app);
@@ -63,7 +68,7 @@ impl FilterAdmin {
             (&Method::GET, []) => Ok(site.apps.iter().flat_map(list).collect()),
             (&Method::PUT, [app, name]) => {
                 let (loaded, filter) = find(app, name)?;
-                let version = uploaded(loaded, &filter, body).await?;
+                let version = fresh(loaded, &filter, query, body).await?;
                 filter.replace(version);
                 Ok(describe(app, &filter))
             }
@@ -75,8 +80,8 @@ impl FilterAdmin {
             }
             (&Method::PUT, [app, name, "canary"]) => {
                 let (loaded, filter) = find(app, name)?;
-                let canary = canary(head.uri.query().unwrap_or_default())?;
-                let version = uploaded(loaded, &filter, body).await?;
+                let canary = canary(query)?;
+                let version = fresh(loaded, &filter, query, body).await?;
                 filter.try_out(version, canary);
                 Ok(describe(app, &filter))
             }
@@ -100,13 +105,35 @@ impl FilterAdmin {
     }
 }
 
-/// A version of the filter with the code that the body holds, and the configurations that serve.
-async fn uploaded(loaded: &Loaded, filter: &Filter, body: Body) -> Result<Arc<Version>, Refusal> {
-    let wasm = whole(body).await?;
+/// A version of the filter with the code that the body holds or that an image is, and the configurations that serve.
+async fn fresh(loaded: &Loaded, filter: &Filter, query: &str, body: Body) -> Result<Arc<Version>, Refusal> {
+    let image = query.split('&').find_map(|pair| pair.strip_prefix("image="));
+    let (name, wasm) = match image {
+        Some(image) => pulled(loaded, image).await?,
+        None => (format!("the uploaded {}", filter.name()), whole(body).await?),
+    };
     let current = filter.current();
-    let name = format!("the uploaded {}", filter.name());
     let proven = prove(&loaded.surroundings, &current.code.spec, &name, wasm, current.configs.clone());
     proven.await.map_err(refused)
+}
+
+/// The code of an image, and its name.
+async fn pulled(loaded: &Loaded, image: &str) -> Result<(String, Bytes), Refusal> {
+    let wrong = |why: String| Refusal(StatusCode::BAD_REQUEST, why);
+    let text = percent_decode_str(image).decode_utf8().map_err(|error| wrong(error.to_string()))?;
+    let reference: Reference = text.parse().map_err(|error: ParseReferenceError| {
+        wrong(format!("`{text}` is not a reference to an image: {error}; {}", error.help))
+    })?;
+    let settings = images::settings(&Loading::new()).map_err(|fail| refused(fail.message))?;
+    let name = reference.to_string();
+    // Apart from the worker of this listener, which has health and metrics to tell.
+    let pulling = loaded.surroundings.machine.overflow.spawn(async move {
+        let path = sampan_images::code(&reference, &settings).await;
+        let path = path.map_err(|error| format!("image {reference}: {error}; {}", error.help()))?;
+        std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    });
+    let pulled = pulling.await.unwrap_or_else(|error| Err(error.to_string()));
+    pulled.map(|wasm| (name, wasm.into())).map_err(refused)
 }
 
 /// A version of the filter with the code that serves, and the body as its own configuration.
@@ -158,6 +185,7 @@ fn canary(query: &str) -> Result<Canary, Refusal> {
         match key {
             "share" => share = percent()?,
             "failures" => failures = percent()?,
+            "image" => {}
             "exchanges" => exchanges_min = value.parse().map_err(|_| wrong())?,
             _ => return Err(wrong()),
         }

@@ -6,6 +6,7 @@ mod control;
 mod counters;
 mod filter_admin;
 mod front;
+mod images;
 mod listeners;
 mod site;
 mod upstreams;
@@ -91,7 +92,7 @@ fn parse_admin(text: &str) -> Result<Admin, String> {
 pub fn run(args: Args) -> Result<ExitCode, Fail> {
     // 1. What the manifests say.
     let files = manifests(&args)?;
-    let apps = read(&files, &args)?;
+    let mut apps = read(&files, &args)?;
     if args.build || args.watch {
         build_all(apps.iter().flat_map(|app| &app.components))?;
     }
@@ -113,8 +114,9 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
         warn(why);
     }
 
-    // 4. Code, stores, routes: everything that a request needs, proven.
+    // 4. Images, code, stores, routes: everything that a request needs, proven.
     let progress = announce::Loading::new();
+    images::resolve(&machine, &mut apps, &progress)?;
     let site = site::build(&machine, apps, &places, None, &progress);
     progress.clear();
     let site = site?;

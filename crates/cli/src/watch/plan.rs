@@ -27,7 +27,7 @@ pub struct Plan {
 
 struct Watched {
     name: String,
-    source: PathBuf,
+    source: Option<PathBuf>,
     patterns: Vec<Pattern>,
     assets: Vec<PathBuf>,
 }
@@ -51,7 +51,11 @@ impl Plan {
     pub fn new(app: &App) -> Plan {
         let watched = |component: &Component| Watched {
             name: component.name.clone(),
-            source: normal(&component.source),
+            // What is kept of an image never changes; where it comes from cannot be watched.
+            source: match component.image {
+                Some(_) => None,
+                None => Some(normal(&component.source)),
+            },
             patterns: component
                 .build
                 .iter()
@@ -81,7 +85,7 @@ impl Plan {
         }
         for component in &self.components {
             let name = || component.name.clone();
-            if path == component.source {
+            if component.source.as_deref() == Some(path) {
                 changes.push(Change::Source(name()));
             } else if component.patterns.iter().any(|pattern| pattern.matches(path)) {
                 changes.push(Change::Rebuild(name()));
@@ -98,18 +102,18 @@ impl Plan {
         self.components
             .iter()
             .find(|component| component.name == name)
-            .map(|component| component.source.as_path())
+            .and_then(|component| component.source.as_deref())
     }
 
     pub fn sources(&self) -> impl Iterator<Item = &Path> {
-        self.components.iter().map(|component| component.source.as_path())
+        self.components.iter().filter_map(|component| component.source.as_deref())
     }
 
     /// Everything that must be watched for [`Plan::changes`] to hear of it.
     pub fn roots(&self) -> Vec<Root<'_>> {
         let mut roots = vec![Root::File(&self.manifest), Root::File(&self.variables)];
         for component in &self.components {
-            roots.push(Root::File(&component.source));
+            roots.extend(component.source.as_deref().map(Root::File));
             roots.extend(component.patterns.iter().map(|pattern| Root::Tree {
                 folder: &pattern.base,
                 enter: Box::new(|name| pattern.enters(name)),

@@ -8,6 +8,7 @@ mod filter_chain;
 mod filter_updates;
 mod flash_sale;
 mod gateway;
+mod images;
 mod lifecycle;
 mod load;
 mod policy;

@@ -6,9 +6,11 @@ mod mariadb;
 mod nginx;
 mod postgres;
 mod redis;
+mod registry;
 
 pub use envoy::{Envoy, EnvoyFilter, envoy};
 pub use mariadb::MariaDb;
 pub use nginx::Nginx;
 pub use postgres::Postgres;
 pub use redis::Redis;
+pub use registry::{REGISTRY_BASIC, REGISTRY_PASSWORD, REGISTRY_USER, Registry, sha256};
