@@ -1,9 +1,9 @@
-//! The text forms of grants and limits: any text is understood or refused, and what is understood keeps the
+//! The text forms of grants, limits and references: any text is understood or refused, and what is understood keeps the
 //! promises that the rest of Sampan relies on.
 
 #![no_main]
 
-use sampan_app::{Mount, NetRule, Origin, PortMap, parse_duration, parse_env_file, parse_size};
+use sampan_app::{Mount, NetRule, Origin, PortMap, Reference, parse_duration, parse_env_file, parse_size};
 use std::net::IpAddr;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
@@ -23,6 +23,11 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     }
     if let Ok(origin) = text.parse::<Origin>() {
         origin.allows("https", "a.example.com", 443);
+    }
+    if let Ok(reference) = text.parse::<Reference>() {
+        assert!(!reference.repository.split('/').any(|part| part.is_empty() || part.starts_with('.')));
+        assert!(reference.tag.is_some() || reference.digest.is_some());
+        assert_eq!(reference.to_string().parse(), Ok(reference));
     }
     if let Ok(variables) = parse_env_file(text, |_| None) {
         assert!(variables.iter().all(|(name, _)| !name.is_empty() && !name.contains('=')));

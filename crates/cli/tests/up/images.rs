@@ -1,8 +1,8 @@
 //! Code by reference: filters and components that lie in a registry.
 
 use crate::{App, Up};
-use sampan_testing::servers::{REGISTRY_PASSWORD, REGISTRY_USER, Registry};
-use sampan_testing::{Running, finish, free_port, http_send, sampan};
+use sampan_testing::servers::{Nginx, REGISTRY_PASSWORD, REGISTRY_USER, Registry};
+use sampan_testing::{Running, finish, free_port, http_send, sampan, skip, temp_dir};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -198,4 +198,41 @@ fn check_asks_no_registry() {
     let finished = finish(sampan().arg("check").current_dir(app.path()), "");
     assert_eq!(finished.code, 1);
     assert!(finished.stderr.contains("upper-case") && finished.stderr.contains("^^^"), "{}", finished.stderr);
+}
+
+/// A certificate for 127.0.0.1 that is its own authority, and its key; `None` (after saying so) without openssl.
+#[track_caller]
+fn certificate() -> Option<[String; 2]> {
+    let folder = temp_dir();
+    let at = |name: &str| folder.path().join(name);
+    // By default openssl makes an authority, which may not be a server too.
+    let config = "[req]\ndistinguished_name = dn\nx509_extensions = v\nprompt = no\n[dn]\nCN = registry\n\
+         [v]\nbasicConstraints = CA:FALSE\nsubjectAltName = IP:127.0.0.1\n";
+    std::fs::write(at("config"), config).unwrap();
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-config"]);
+    let made = openssl.arg(at("config")).arg("-keyout").arg(at("key")).arg("-out").arg(at("cert")).output();
+    if !made.is_ok_and(|output| output.status.success()) {
+        return skip("openssl is not installed");
+    }
+    Some(["cert", "key"].map(|name| std::fs::read_to_string(at(name)).unwrap()))
+}
+
+#[test]
+fn a_registry_with_tls() {
+    let (Some(registry), Some([cert, key])) = (Registry::start(), certificate()) else { return };
+    registry.push_wasm("f", "1", &filter("one"));
+    let http = format!(
+        "server {{ listen 127.0.0.1:PORT ssl; ssl_certificate FOLDER/cert; ssl_certificate_key FOLDER/key;\n\
+         location / {{ proxy_pass http://127.0.0.1:{}; }} }}",
+        registry.port
+    );
+    let Some(front) = Nginx::start(&http, &[("cert", &cert), ("key", &key)]) else { return };
+    // Another way to write this machine's address, for which TLS is asked for as for any other.
+    let app = app(&manifest(&format!("127.1:{}/f:1", front.port)));
+    let refused = finish(&mut command(&app), "");
+    assert!(refused.stderr.contains("certificate"), "{}", refused.stderr);
+    app.write("ca.pem", cert);
+    let up = up(command(&app).env("SSL_CERT_FILE", app.path().join("ca.pem")));
+    assert_eq!(hello(&up), "one");
 }

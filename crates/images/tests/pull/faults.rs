@@ -184,6 +184,18 @@ fn tokens() {
 }
 
 #[test]
+fn tokens_are_not_asked_for_without_tls() {
+    let server = HttpServer::start(|_| {
+        Response::new(401, "").with("WWW-Authenticate", "Bearer realm=\"http://tokens.example/\"")
+    });
+    let error = User::new().path(&reference(&server)).unwrap_err();
+    assert!(
+        error.to_string().contains("tokens.example") && error.to_string().contains("without TLS"),
+        "{error}"
+    );
+}
+
+#[test]
 fn credentials_do_not_follow_a_redirect_to_another_host() {
     let elsewhere = HttpServer::start(|_| Response::new(200, CODE));
     let to = format!("http://{}/bucket", elsewhere.address);
