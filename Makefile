@@ -35,10 +35,11 @@ fuzz: ## fuzz each decoder for ten minutes
 	cargo xtask fuzz 600
 
 bench: ## compare with peers, side by side (needs wasmtime-cli 48, nginx, wrk; Envoy comes from PyPI)
-	cargo build --workspace --bin sampan
+	cargo build --release --workspace --bin sampan
 	cargo xtask bench
 	cargo xtask bench-gateway
 	cargo xtask bench-filters
+	cargo xtask bench-neighbour
 
 install: ## build with full optimisation and install into Cargo's bin folder, or into PREFIX/bin
 	cargo install --path crates/cli --locked $(if $(PREFIX),--root $(PREFIX))

@@ -18,7 +18,8 @@ cargo xtask fuzz SECONDS [TARGET...]   feed each decoder in fuzz/ with random in
 cargo xtask tidy                       check what clippy and rustfmt cannot
 cargo xtask bench [SAMPAN]             compare with a peer; SAMPAN is the binary, by default this build's
 cargo xtask bench-gateway [SAMPAN]     compare with nginx: a proxy of one server
-cargo xtask bench-filters [SAMPAN]     compare with Envoy: a proxy with and without a proxy-wasm filter";
+cargo xtask bench-filters [SAMPAN]     compare with Envoy: a proxy with and without a proxy-wasm filter
+cargo xtask bench-neighbour [SAMPAN]   latency beside a component that never returns, and without it";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,12 +27,8 @@ fn main() -> ExitCode {
         Some((verb, names)) if verb == "guests" => guests::build(names),
         Some((verb, [seconds, targets @ ..])) if verb == "fuzz" => fuzz::run(seconds, targets),
         Some((verb, [])) if verb == "tidy" => tidy::check(),
-        Some((verb, [])) if verb == "bench" => bench::run(None),
-        Some((verb, [sampan])) if verb == "bench" => bench::run(Some(sampan)),
-        Some((verb, [])) if verb == "bench-gateway" => bench::gateway(None),
-        Some((verb, [sampan])) if verb == "bench-gateway" => bench::gateway(Some(sampan)),
-        Some((verb, [])) if verb == "bench-filters" => bench::filters(None),
-        Some((verb, [sampan])) if verb == "bench-filters" => bench::filters(Some(sampan)),
+        Some((verb, [])) => bench::run(verb, None).unwrap_or_else(|| Err(USAGE.into())),
+        Some((verb, [sampan])) => bench::run(verb, Some(sampan)).unwrap_or_else(|| Err(USAGE.into())),
         _ => Err(USAGE.into()),
     };
     match result {

@@ -3,6 +3,7 @@
 
 mod filters;
 mod gateway;
+mod neighbour;
 mod serve;
 
 use crate::Result;
@@ -29,9 +30,23 @@ const CASES: [Case; 4] = [
     Case { title: "memory (sort)", guest: "compute", args: &["sort", "400"], runs: 11 },
 ];
 
-pub fn run(sampan: Option<&str>) -> Result {
+/// `None` where the verb is no benchmark.
+pub fn run(verb: &str, sampan: Option<&str>) -> Option<Result> {
+    let run = match verb {
+        "bench" => programs_and_serving,
+        // A proxy in front of one server, by Sampan and by nginx.
+        "bench-gateway" => gateway::run,
+        // A proxy-wasm filter in Sampan and in Envoy.
+        "bench-filters" => filters::run,
+        "bench-neighbour" => neighbour::run,
+        _ => return None,
+    };
+    // What `make install` builds: that is what people run.
+    Some(run(&sampan.map_or_else(|| target().join("release/sampan"), PathBuf::from)))
+}
+
+fn programs_and_serving(sampan: &Path) -> Result {
     let peer = peer()?;
-    let sampan = sampan.map_or_else(|| target().join("debug/sampan"), PathBuf::from);
     crate::guests::build(&["hello".to_owned(), "compute".to_owned()])?;
     let folder = target().join("bench");
     std::fs::create_dir_all(&folder)?;
@@ -42,23 +57,13 @@ pub fn run(sampan: Option<&str>) -> Result {
         let wasm = target().join("guests/wasm32-wasip1").join(case.guest).with_extension("wasm");
         let precompiled = folder.join(case.guest).with_extension("cwasm");
         succeed(Command::new(&peer).arg("compile").arg(&wasm).arg("-o").arg(&precompiled))?;
-        let mut a = Command::new(&sampan);
+        let mut a = Command::new(sampan);
         a.arg("run").arg(&wasm).args(case.args);
         let mut b = Command::new(&peer);
         b.args(["run", "--allow-precompiled"]).arg(&precompiled).args(case.args);
         compare(case, &mut a, &mut b)?;
     }
-    serve::run(&sampan)
-}
-
-/// A proxy in front of one server, by Sampan and by nginx.
-pub fn gateway(sampan: Option<&str>) -> Result {
-    gateway::run(&sampan.map_or_else(|| target().join("debug/sampan"), PathBuf::from))
-}
-
-/// A proxy-wasm filter in Sampan and in Envoy.
-pub fn filters(sampan: Option<&str>) -> Result {
-    filters::run(&sampan.map_or_else(|| target().join("debug/sampan"), PathBuf::from))
+    serve::run(sampan)
 }
 
 /// The peer of the same engine version, from PATH.

@@ -76,7 +76,7 @@ pub(super) fn rounds(servers: &[Server]) -> Result<Vec<Vec<Load>>> {
 
 /// The physical limit: hyper alone.
 pub(super) fn native() -> Result<Server> {
-    let example = ["build", "--workspace", "--example", "native_hello"];
+    let example = ["build", "--release", "--workspace", "--example", "native_hello"];
     let mut cargo = Command::new("cargo");
     cargo.args(example);
     // Cargo told us about ourselves, and build scripts of dependencies (ring's) begin anew where these change.
@@ -86,7 +86,7 @@ pub(super) fn native() -> Result<Server> {
     }
     super::succeed(cargo.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_LINKS"))?;
     let address = free_address()?;
-    let program = target().join("debug/examples/native_hello");
+    let program = target().join("release/examples/native_hello");
     start("native hyper", Command::new(program).arg(&address).stdout(Stdio::piped()), &address, "")
 }
 
