@@ -107,27 +107,40 @@ async fn pull(reference: &Reference, settings: &Settings) -> Result<PathBuf, Pul
         return Err(PullError::TooLarge { bytes: layer.size, max: settings.module_max_bytes });
     }
 
-    // 3. It is fetched, and known by the manifest from then on: last of all, so that what is known is whole.
-    (settings.progress)(reference, Progress::PullBegins { bytes: layer.size });
-    let kept = settings.store.blob(&layer.digest).await?;
-    let (code, path) = match (form, kept) {
-        (Form::Plain, Some(path)) => (layer.digest.clone(), path),
-        (Form::Plain, None) => {
-            let blob = registry.blob(layer, settings.store.writer(layer.digest.algorithm)?).await?;
-            (layer.digest.clone(), blob.keep().await?)
-        }
-        (Form::Archive, _) => {
-            let blob = registry.blob(layer, settings.store.writer(layer.digest.algorithm)?).await?;
-            let writer = settings.store.writer(DigestAlgorithm::Sha256)?;
-            let blob = module::unpack(blob, writer, settings.module_max_bytes).await?;
-            (blob.digest(), blob.keep().await?)
+    // 3. It is here, or fetched, and known by the manifest from then on: last of all, so that what is known is whole.
+    let kept = match form {
+        Form::Plain => settings.store.blob(&layer.digest).await?,
+        Form::Archive => None,
+    };
+    let (code, path) = match kept {
+        Some(path) => (layer.digest.clone(), path),
+        None => {
+            (settings.progress)(reference, Progress::PullBegins { bytes: layer.size });
+            let fetched = fetch(&mut registry, layer, form, settings).await?;
+            (settings.progress)(reference, Progress::PullEnds);
+            fetched
         }
     };
     settings.store.set_module(&digest, &code)?;
     remember(reference, &digest, &settings.store)?;
-    (settings.progress)(reference, Progress::PullEnds);
     settings.store.shrink(&path);
     Ok(path)
+}
+
+/// The code in a layer, and where it is kept.
+async fn fetch(
+    registry: &mut Registry<'_>,
+    layer: &Descriptor,
+    form: Form,
+    settings: &Settings,
+) -> Result<(Digest, PathBuf), PullError> {
+    let store = &settings.store;
+    let mut blob = registry.blob(layer, store.writer(layer.digest.algorithm)?).await?;
+    if form == Form::Archive {
+        let writer = store.writer(DigestAlgorithm::Sha256)?;
+        blob = module::unpack(blob, writer, settings.module_max_bytes).await?;
+    }
+    Ok((blob.digest(), blob.keep().await?))
 }
 
 fn remember(reference: &Reference, digest: &Digest, store: &Store) -> Result<(), PullError> {

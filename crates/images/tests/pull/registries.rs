@@ -34,6 +34,20 @@ fn a_tag_moves_and_a_digest_does_not() {
 }
 
 #[test]
+fn code_that_is_here_is_not_pulled_for_another_image() {
+    let Some(registry) = Registry::start() else { return };
+    registry.push_wasm("f", "1", b"code");
+    let config = registry.push_blob("g", "application/vnd.acme.config", b"{}", &sha256(b"{}"));
+    let layer = registry.push_blob("g", "application/wasm", b"code", &sha256(b"code"));
+    registry.push_manifest("g", "1", &image(config, &[layer]));
+    let user = User::new();
+    let first = user.path(&registry.reference("f:1")).unwrap();
+    assert_eq!(user.steps().len(), 2);
+    assert_eq!(user.path(&registry.reference("g:1")).unwrap(), first);
+    assert_eq!(user.steps(), []);
+}
+
+#[test]
 fn a_registry_that_is_down_after_a_pull() {
     let Some(mut registry) = Registry::start() else { return };
     let user = User::new();
