@@ -110,7 +110,10 @@ fn looping(server: &Server) -> Result<Looping> {
 
 fn load(server: &Server, way: &Way, script: &Path) -> Result<Latency> {
     let mut command = Command::new("wrk");
-    command.args(["-t1", "-c", way.connections, "-d3s", "-s"]).arg(script).arg(format!("{}/good", server.url));
+    command
+        .args(["-t1", "-c", way.connections, "-d3s", "-s"])
+        .arg(script)
+        .arg(format!("{}/good", server.url));
     let output = command.output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let last: Vec<f64> =

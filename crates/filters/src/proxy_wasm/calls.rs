@@ -139,5 +139,5 @@ async fn collect(response: Response<Body>) -> Option<Reply> {
             Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
         }
     }
-    Some(Reply { headers: ResponseHead { parts }, body: bytes.freeze(), trailers })
+    Some(Reply { headers: ResponseHead { parts: Box::new(parts) }, body: bytes.freeze(), trailers })
 }

@@ -79,7 +79,7 @@ impl ProxyWasm {
         };
         let handle = Handle::new(Arc::clone(&self), lease);
         // 3. The request's headers, and perhaps its body, before anybody else sees them.
-        let (parts, body) = request.into_parts();
+        let (parts, body) = boxed(request.into_parts());
         let spare = open.then(|| parts.clone());
         let response = match self.front(&handle, parts, body).await {
             Front::On(request) => {
@@ -97,13 +97,13 @@ impl ProxyWasm {
             Front::Closed | Front::Broken => return unavailable(),
             Front::Late(body) => {
                 return match spare.zip(body) {
-                    Some((parts, body)) => next.handle(Request::from_parts(parts, body)).await,
+                    Some((parts, body)) => next.handle(Request::from_parts(*parts, body)).await,
                     None => refused(StatusCode::GATEWAY_TIMEOUT),
                 };
             }
             Front::Failed(body) => {
                 return match spare {
-                    Some(parts) => next.handle(Request::from_parts(parts, body)).await,
+                    Some(parts) => next.handle(Request::from_parts(*parts, body)).await,
                     None => unavailable(),
                 };
             }
@@ -112,7 +112,7 @@ impl ProxyWasm {
             return unavailable();
         }
         // 5. The response's headers; its body passes while it is read.
-        let (parts, body) = response.into_parts();
+        let (parts, body) = boxed(response.into_parts());
         let spare = open.then(|| parts.clone());
         match self.back(&handle, parts, body).await {
             Back::On(response) => {
@@ -122,17 +122,17 @@ impl ProxyWasm {
             Back::Answer(local) => local.into_response(to_grpc),
             Back::Closed => unavailable(),
             Back::Late(body) => match spare.zip(body) {
-                Some((parts, body)) => Response::from_parts(parts, body),
+                Some((parts, body)) => Response::from_parts(*parts, body),
                 None => refused(StatusCode::GATEWAY_TIMEOUT),
             },
             Back::Failed(body) => match spare.zip(body) {
-                Some((parts, body)) => Response::from_parts(parts, body),
+                Some((parts, body)) => Response::from_parts(*parts, body),
                 None => unavailable(),
             },
         }
     }
 
-    async fn front(&self, handle: &Arc<Handle>, parts: request::Parts, body: Body) -> Front {
+    async fn front(&self, handle: &Arc<Handle>, parts: Box<request::Parts>, body: Body) -> Front {
         let end = body.is_end_stream();
         let seen = match self.begin(handle, parts, end).await {
             Ok(seen) => seen,
@@ -152,12 +152,12 @@ impl ProxyWasm {
                 _ if !seen_body => body,
                 _ => body_of(frames(handle, Side::Request, body, length(&parts.headers))),
             };
-            return Front::On(Request::from_parts(parts, body));
+            return Front::On(Request::from_parts(*parts, body));
         }
         if seen.action == HeadersAction::Stop && self.facts.code.spec.body_while_paused && seen_body {
-            return self.front_with_body(handle, body, seen.since).await;
+            return Box::pin(self.front_with_body(handle, body, seen.since)).await;
         }
-        match self.paused(handle, Side::Request, seen.since).await {
+        match Box::pin(self.paused(handle, Side::Request, seen.since)).await {
             Err(Pause::Late) => return Front::Late(Some(body)),
             Err(Pause::Lost(lost)) => {
                 handle.lose(lost);
@@ -176,7 +176,7 @@ impl ProxyWasm {
             true => body_of(frames(handle, Side::Request, body, length(&parts.headers))),
             false => body,
         };
-        Front::On(Request::from_parts(parts, body))
+        Front::On(Request::from_parts(*parts, body))
     }
 
     /// The filter stopped at the headers and wants to see the body nevertheless.
@@ -196,7 +196,7 @@ impl ProxyWasm {
                 let Some(mut parts) = self.release_request(handle).await else { return Front::Broken };
                 // The filter has had its hands on the body.
                 parts.headers.remove(CONTENT_LENGTH);
-                Front::On(Request::from_parts(parts, after(first, frames)))
+                Front::On(Request::from_parts(*parts, after(first, frames)))
             }
         }
     }
@@ -204,9 +204,9 @@ impl ProxyWasm {
     async fn begin(
         &self,
         handle: &Arc<Handle>,
-        parts: request::Parts,
+        parts: Box<request::Parts>,
         end: bool,
-    ) -> Result<Seen<request::Parts>, Lost> {
+    ) -> Result<Seen<Box<request::Parts>>, Lost> {
         let facts = &self.facts;
         let step = |state: &mut State, _| {
             let head = RequestHead::new(parts);
@@ -223,7 +223,7 @@ impl ProxyWasm {
         handle.call(step, |stream, action| seen(stream, action, 0, release)).await
     }
 
-    async fn release_request(&self, handle: &Handle) -> Option<request::Parts> {
+    async fn release_request(&self, handle: &Handle) -> Option<Box<request::Parts>> {
         let look_back = self.vms.callbacks.look_back();
         handle.look(|stream| release_request(stream, look_back)).await.ok().flatten()
     }
@@ -247,13 +247,13 @@ impl ProxyWasm {
         .await
     }
 
-    async fn back(&self, handle: &Arc<Handle>, parts: response::Parts, body: Body) -> Back {
+    async fn back(&self, handle: &Arc<Handle>, parts: Box<response::Parts>, body: Body) -> Back {
         let callbacks = self.vms.callbacks;
         let end = body.is_end_stream();
         let seen_body = (callbacks.response_body || callbacks.response_trailers) && !end;
         if !callbacks.response_headers && !seen_body {
             let body = if callbacks.end { self.tail(handle, body) } else { body };
-            return Back::On(Response::from_parts(parts, body));
+            return Back::On(Response::from_parts(*parts, body));
         }
         let seen = match self.response_headers(handle, parts, end).await {
             Ok(seen) => seen,
@@ -264,14 +264,14 @@ impl ProxyWasm {
         }
         if let Some(parts) = seen.head {
             if seen.action == HeadersAction::ContinueAndEnd {
-                return Back::On(Response::from_parts(parts, empty()));
+                return Back::On(Response::from_parts(*parts, empty()));
             }
-            return Back::On(self.passing(handle, parts, body, seen_body));
+            return Back::On(self.passing(handle, *parts, body, seen_body));
         }
         if seen.action == HeadersAction::Stop && self.facts.code.spec.body_while_paused && seen_body {
-            return self.back_with_body(handle, body, seen.since).await;
+            return Box::pin(self.back_with_body(handle, body, seen.since)).await;
         }
-        match self.paused(handle, Side::Response, seen.since).await {
+        match Box::pin(self.paused(handle, Side::Response, seen.since)).await {
             Err(Pause::Late) => return Back::Late(Some(body)),
             Err(Pause::Lost(lost)) => {
                 handle.lose(lost);
@@ -281,7 +281,7 @@ impl ProxyWasm {
             Ok(Woken::Resumed) => {}
         }
         match handle.look(release_response).await {
-            Ok(Some(parts)) => Back::On(self.passing(handle, parts, body, seen_body)),
+            Ok(Some(parts)) => Back::On(self.passing(handle, *parts, body, seen_body)),
             _ => Back::Failed(Some(body)),
         }
     }
@@ -298,7 +298,7 @@ impl ProxyWasm {
             Ok(Fed::On(first)) => match handle.look(release_response).await {
                 Ok(Some(mut parts)) => {
                     parts.headers.remove(CONTENT_LENGTH);
-                    Back::On(Response::from_parts(parts, after(first, frames)))
+                    Back::On(Response::from_parts(*parts, after(first, frames)))
                 }
                 _ => Back::Failed(None),
             },
@@ -329,9 +329,9 @@ impl ProxyWasm {
     async fn response_headers(
         &self,
         handle: &Arc<Handle>,
-        parts: response::Parts,
+        parts: Box<response::Parts>,
         end: bool,
-    ) -> Result<Seen<response::Parts>, Lost> {
+    ) -> Result<Seen<Box<response::Parts>>, Lost> {
         let since = AtomicU32::new(0);
         let step = |state: &mut State, id| {
             let head = ResponseHead { parts };
@@ -382,6 +382,11 @@ impl ProxyWasm {
     }
 }
 
+/// Heads are large, and moved often on their way.
+fn boxed<P>((parts, body): (P, Body)) -> (Box<P>, Body) {
+    (Box::new(parts), body)
+}
+
 enum Pause {
     Late,
     Lost(Lost),
@@ -413,7 +418,7 @@ fn seen<T>(
     Seen { action, diverted, since, head: passes.then(|| release(stream)).flatten() }
 }
 
-fn release_request(stream: &mut Stream, look_back: bool) -> Option<request::Parts> {
+fn release_request(stream: &mut Stream, look_back: bool) -> Option<Box<request::Parts>> {
     let mut head = stream.request.take()?;
     if look_back {
         stream.request = Some(head.copy());
@@ -424,7 +429,7 @@ fn release_request(stream: &mut Stream, look_back: bool) -> Option<request::Part
     Some(head.parts)
 }
 
-fn release_response(stream: &mut Stream) -> Option<response::Parts> {
+fn release_response(stream: &mut Stream) -> Option<Box<response::Parts>> {
     let head = stream.response.take()?;
     stream.response = Some(head.copy());
     Some(head.parts)

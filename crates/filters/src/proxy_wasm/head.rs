@@ -11,13 +11,14 @@ use sampan_service::Peer;
 pub struct Invalid;
 
 pub struct RequestHead {
-    pub parts: request::Parts,
+    /// Heads are moved often on their way.
+    pub parts: Box<request::Parts>,
     /// What `:scheme` says.
     scheme: HeaderValue,
 }
 
 pub struct ResponseHead {
-    pub parts: response::Parts,
+    pub parts: Box<response::Parts>,
 }
 
 /// Fields that a guest reads and writes.
@@ -53,7 +54,7 @@ pub trait Fields {
 }
 
 impl RequestHead {
-    pub fn new(parts: request::Parts) -> Self {
+    pub fn new(parts: Box<request::Parts>) -> Self {
         let tls = parts.extensions.get::<Peer>().is_some_and(|peer| peer.tls);
         let scheme = match parts.uri.scheme_str() {
             Some("https") => HeaderValue::from_static("https"),
@@ -70,7 +71,7 @@ impl RequestHead {
         parts.uri = self.parts.uri.clone();
         parts.version = self.parts.version;
         parts.headers = self.parts.headers.clone();
-        RequestHead { parts, scheme: self.scheme.clone() }
+        RequestHead { parts: Box::new(parts), scheme: self.scheme.clone() }
     }
 
     pub fn path(&self) -> &str {
@@ -203,7 +204,7 @@ impl ResponseHead {
         parts.status = self.parts.status;
         parts.version = self.parts.version;
         parts.headers = self.parts.headers.clone();
-        ResponseHead { parts }
+        ResponseHead { parts: Box::new(parts) }
     }
 
     fn set_pseudo(&mut self, name: &[u8], value: &[u8]) -> Option<Result<(), Invalid>> {

@@ -7,6 +7,7 @@
 mod body;
 mod calls;
 mod chunks;
+mod driver;
 mod exchange;
 mod exports;
 mod facts;

@@ -198,6 +198,13 @@ impl State {
         self.streams.get_mut(&self.effective).map(Box::as_mut)
     }
 
+    /// Whether a stream can end after a callback that is its last: everything passes. The guest's calls mean it now.
+    pub fn may_end(&mut self, stream: u32, action: u32) -> bool {
+        self.effective = stream;
+        let there = |stream: &Stream| !stream.over && !stream.diverted();
+        matches!(action, 0 | 2) && self.streams.get(&stream).is_some_and(|stream| there(stream))
+    }
+
     /// The root of the context that the guest's calls mean.
     pub fn effective_root(&self) -> u32 {
         self.streams.get(&self.effective).map_or(self.effective, |stream| stream.root)

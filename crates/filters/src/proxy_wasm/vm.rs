@@ -1,6 +1,7 @@
 //! One VM: a store with an instance of a plug-in's code, and the calls into it.
 
-use super::exports::{Begin, Exports, Headers, Main, allocator, memory};
+use super::driver::{Driver, Entries, ended};
+use super::exports::{Begin, Exports, Main, allocator, memory};
 use super::facts::Facts;
 use super::grpc::Delivery;
 use super::slot::Slot;
@@ -17,6 +18,7 @@ use wasmtime_wasi::I32Exit;
 pub struct Vm {
     pub(super) store: Store<Host>,
     pub(super) exports: Exports,
+    entries: Entries,
     _live: Live,
 }
 
@@ -118,6 +120,7 @@ impl Vm {
     /// Instantiates, begins, and configures for the given plug-ins.
     pub async fn make(
         linked: LinkedModule,
+        driver: Driver,
         first: Arc<Facts>,
         all: Vec<Arc<Facts>>,
         slot: Weak<Slot>,
@@ -133,7 +136,8 @@ impl Vm {
         let allocate = allocator(&mut store, &instance)?;
         let begin = Begin::of(&mut store, &instance)?;
         let exports = Exports::of(&mut store, &instance)?;
-        let mut vm = Box::new(Vm { store, exports, _live: live });
+        let entries = driver.instantiate(&mut store, &exports).await?;
+        let mut vm = Box::new(Vm { store, exports, entries, _live: live });
         let state = vm.state();
         state.memory = Some(memory);
         state.allocate = allocate;
@@ -206,13 +210,20 @@ impl Vm {
         match step {
             Step::Begin { stream, facts, count, end } => self.begin_stream(stream, &facts, count, end).await,
             Step::ResponseHeaders { stream, count, end, last } => {
-                let action = self.headers(Side::Response, stream, count, end).await?;
-                // 2: the head alone is the response.
-                self.perhaps_end(stream, last || action == 2, action).await
+                let params = (stream, count, u32::from(end), u32::from(last));
+                let called = call(&mut self.store, stream, &self.entries.response, params).await?;
+                self.after(stream, called).await
             }
-            Step::Body { side, stream, len, end, last } => {
-                let action = self.body(side, stream, len, end).await?;
-                self.perhaps_end(stream, last, action).await
+            Step::Body { side: Side::Request, stream, len, end, .. } => {
+                self.request_body(stream, len, end).await
+            }
+            Step::Body { side: Side::Response, stream, len, end, last } => {
+                if !self.has_stream(stream) {
+                    return Ok(CONTINUE);
+                }
+                let params = (stream, len, u32::from(end), u32::from(last));
+                let called = call(&mut self.store, stream, &self.entries.body, params).await?;
+                self.after(stream, called).await
             }
             Step::Trailers { side, stream, count, last } => {
                 let action = self.trailers(side, stream, count).await?;
@@ -246,15 +257,22 @@ impl Vm {
     }
 
     async fn begin_stream(&mut self, stream: u32, facts: &Arc<Facts>, count: u32, end: bool) -> Result<u32> {
-        self.context(stream, facts).await?;
-        self.headers(Side::Request, stream, count, end).await
+        let root = self.rooted(stream, facts).await?;
+        let params = (stream, root, count, u32::from(end));
+        call(&mut self.store, stream, &self.entries.begin, params).await
     }
 
-    pub(super) async fn context(&mut self, stream: u32, facts: &Arc<Facts>) -> Result<()> {
+    /// Finds, or makes, the root of a stream.
+    async fn rooted(&mut self, stream: u32, facts: &Arc<Facts>) -> Result<u32> {
         let root = self.root(facts).await?;
         if let Some(stream) = self.state().streams.get_mut(&stream) {
             stream.root = root;
         }
+        Ok(root)
+    }
+
+    pub(super) async fn context(&mut self, stream: u32, facts: &Arc<Facts>) -> Result<()> {
+        let root = self.rooted(stream, facts).await?;
         self.create(stream, root).await
     }
 
@@ -265,27 +283,9 @@ impl Vm {
         }
     }
 
-    async fn headers(&mut self, side: Side, stream: u32, count: u32, end: bool) -> Result<u32> {
-        let function = match side {
-            Side::Request => &self.exports.on_request_headers,
-            Side::Response => &self.exports.on_response_headers,
-        };
-        match function {
-            Some(Headers::Short(function)) => call(&mut self.store, stream, function, (stream, count)).await,
-            Some(Headers::Long(function)) => {
-                call(&mut self.store, stream, function, (stream, count, u32::from(end))).await
-            }
-            None => Ok(CONTINUE),
-        }
-    }
-
-    async fn body(&mut self, side: Side, stream: u32, len: u32, end: bool) -> Result<u32> {
+    async fn request_body(&mut self, stream: u32, len: u32, end: bool) -> Result<u32> {
         let has_stream = self.has_stream(stream);
-        let function = match side {
-            Side::Request => &self.exports.on_request_body,
-            Side::Response => &self.exports.on_response_body,
-        };
-        match function.as_ref().filter(|_| has_stream) {
+        match self.exports.on_request_body.as_ref().filter(|_| has_stream) {
             Some(function) => call(&mut self.store, stream, function, (stream, len, u32::from(end))).await,
             None => Ok(CONTINUE),
         }
@@ -303,11 +303,9 @@ impl Vm {
         }
     }
 
-    /// Ends a stream in the same call as its last callback, if that lets everything pass.
+    /// Ends a stream in the same step as its last callback, if that lets everything pass.
     async fn perhaps_end(&mut self, stream: u32, last: bool, action: u32) -> Result<u32> {
-        let state = self.state();
-        let passes = matches!(action, 0 | 2) && state.streams.get(&stream).is_some_and(|one| !one.diverted());
-        if last && passes {
+        if last && self.state().may_end(stream, action) {
             self.end(stream).await?;
         }
         Ok(action)
@@ -318,19 +316,25 @@ impl Vm {
         if !self.has_stream(stream) {
             return Ok(());
         }
-        if let Some(on_done) = &self.exports.on_done
-            && call(&mut self.store, stream, on_done, stream).await? == 0
-        {
-            let state = self.state();
-            if state.streams.len() <= STREAMS_MAX {
+        let ended = call(&mut self.store, stream, &self.entries.end, stream).await?;
+        self.after(stream, (CONTINUE, ended)).await.map(drop)
+    }
+
+    /// Notes how a stream stands after an entry that may have ended it.
+    async fn after(&mut self, stream: u32, (action, ended): (u32, u32)) -> Result<u32> {
+        match ended {
+            ended::LATER if self.state().streams.len() <= STREAMS_MAX => {
+                let state = self.state();
                 if let Some(stream) = state.streams.get_mut(&stream) {
                     stream.leaving = true;
                 }
                 state.after.leaving.push(stream);
-                return Ok(());
             }
+            ended::LATER => self.delete(stream).await?,
+            ended::YES => self.deleted(stream),
+            _ => {}
         }
-        self.delete(stream).await
+        Ok(action)
     }
 
     async fn delete(&mut self, context: u32) -> Result<()> {
@@ -340,6 +344,11 @@ impl Vm {
         for function in [&self.exports.on_log, &self.exports.on_delete].into_iter().flatten() {
             call(&mut self.store, context, function, context).await?;
         }
+        self.deleted(context);
+        Ok(())
+    }
+
+    fn deleted(&mut self, context: u32) {
         let state = self.state();
         if let Some(stream) = state.streams.get_mut(&context) {
             stream.over = true;
@@ -349,7 +358,6 @@ impl Vm {
         if let Some(ticker) = state.roots.remove(&context).and_then(|root| root.ticker) {
             ticker.abort();
         }
-        Ok(())
     }
 
     async fn tick(&mut self, root: u32) -> Result<()> {

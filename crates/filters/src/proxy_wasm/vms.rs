@@ -1,10 +1,11 @@
 //! The VMs of plug-ins that agree in `vm_id`, code and VM configuration, on all workers.
 
+use super::driver::Driver;
 use super::exports::Callbacks;
 use super::facts::{Facts, vm_id};
 use super::group::{Chosen, Group, Lease};
 use super::host;
-use super::slot::Lost;
+use super::slot::{Lost, Slot};
 use super::vm::Vm;
 use crate::code::Code;
 use sampan_capabilities::LinkedModule;
@@ -30,6 +31,7 @@ pub struct Vms {
     number: u64,
     code: Arc<Code>,
     linked: LinkedModule,
+    driver: Driver,
     pub callbacks: Callbacks,
     groups: Mutex<Vec<Arc<Group>>>,
     plugins: Mutex<Vec<Weak<Facts>>>,
@@ -48,7 +50,7 @@ impl Vms {
             return Ok(vms);
         }
         // Not under the lock: linking takes a while.
-        let linked = link(facts)?;
+        let (linked, driver) = link(facts)?;
         let mut all = lock(&ALL);
         if let Some(vms) = all.get(&key).and_then(Weak::upgrade) {
             return Ok(vms);
@@ -58,6 +60,7 @@ impl Vms {
             number: NUMBER.fetch_add(1, Relaxed),
             code: Arc::clone(code),
             linked,
+            driver,
             callbacks: Callbacks::of(code),
             groups: Mutex::default(),
             plugins: Mutex::default(),
@@ -69,7 +72,7 @@ impl Vms {
 
     /// Makes a VM that serves nobody, to see whether the plug-in works.
     pub async fn try_out(&self, facts: &Arc<Facts>) -> Result<(), String> {
-        let making = Vm::make(self.linked.clone(), Arc::clone(facts), Vec::new(), Weak::new());
+        let making = self.vm(facts, Vec::new(), Weak::new());
         let call = self.code.bounded(making);
         let run = self.code.machine.overflow.spawn(call);
         match run.await {
@@ -77,6 +80,15 @@ impl Vms {
             Ok(Err(ended)) => Err(ended.message()),
             Err(_) => Err("the server is shutting down".to_owned()),
         }
+    }
+
+    fn vm(
+        &self,
+        facts: &Arc<Facts>,
+        all: Vec<Arc<Facts>>,
+        slot: Weak<Slot>,
+    ) -> impl Future<Output = wasmtime::Result<Box<Vm>>> + Send + use<> {
+        Vm::make(self.linked.clone(), self.driver.clone(), Arc::clone(facts), all, slot)
     }
 
     /// From now on every new VM has a root context for it.
@@ -99,7 +111,7 @@ impl Vms {
                 Chosen::New(lease) => {
                     let all = lock(&self.plugins).iter().filter_map(Weak::upgrade).collect();
                     let slot = Arc::downgrade(&lease.0);
-                    lease.0.fill(Vm::make(self.linked.clone(), Arc::clone(facts), all, slot)).await?;
+                    Box::pin(lease.0.fill(self.vm(facts, all, slot))).await?;
                     return Ok(lease);
                 }
             }
@@ -150,11 +162,13 @@ fn key(code: &Code) -> Key {
     digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
-fn link(facts: &Facts) -> Result<LinkedModule, String> {
+fn link(facts: &Facts) -> Result<(LinkedModule, Driver), String> {
     let code = &facts.code;
     let sampan_engine::Code::Module(module) = &code.code else {
         return Err("proxy-wasm filters are modules, and this is a component".to_owned());
     };
     let mut store = code.store(code.wasi()).map_err(|ended| ended.message())?;
-    LinkedModule::with(&mut store, module, &host::function).map_err(|error| format!("{error:#}"))
+    let linked = LinkedModule::with(&mut store, module, &host::function);
+    let driver = Driver::new(&code.engine, module);
+    linked.and_then(|linked| Ok((linked, driver?))).map_err(|error| format!("{error:#}"))
 }

@@ -1,4 +1,7 @@
 //! One request and its response: a server is picked, asked, and asked again, or another, where that is safe.
+//!
+//! What most requests do not need (a queue, a new connection, a body that is kept) is in boxes of its own, so that
+//! the future of all others is small.
 
 use super::Inner;
 use super::body::{Flow, Held};
@@ -36,17 +39,19 @@ pub async fn run(inner: &Arc<Inner>, mut request: Request<Body>) -> Result<Respo
     // 1. A place among the requests that the upstream may have.
     let permit = match inner.gate.try_enter() {
         Some(permit) => permit,
-        None => inner.gate.enter().await?,
+        None => Box::pin(inner.gate.enter()).await?,
     };
     // 2. A request for a server.
     let key = inner.key(&request);
     let prepared = headers::prepare(&mut request, &inner.spec);
     let (task, request) = Task::new(inner, key, request, &prepared).await?;
     // 3. A server's response.
-    let answered = task.run(request);
     let (response, lease) = match total {
-        None => answered.await?,
-        Some(total) => timeout_at(total, answered).await.unwrap_or(Err(Failure::Total))?,
+        None => task.run(request).await?,
+        Some(total) => {
+            let answered = Box::pin(timeout_at(total, task.run(request)));
+            answered.await.unwrap_or(Err(Failure::Total))?
+        }
     };
     // 4. The client's.
     answer(inner, response, Held { lease, permit }, prepared, total)
@@ -77,17 +82,18 @@ impl<'a> Task<'a> {
         key: Option<u64>,
         mut request: Request<Body>,
         prepared: &Prepared,
-    ) -> Result<(Self, Request<Body>), Failure> {
+    ) -> Result<(Self, Box<Request<Body>>), Failure> {
         let mut task = Task { inner, key, upload: None, replay: None, expects: None };
         let repeatable = prepared.client.is_none() && idempotent(request.method());
         if request.body().is_end_stream() {
             task.replay = repeatable.then(|| Replay::of(&request, Bytes::new()));
         } else if repeatable && !prepared.expects && inner.retries_late && short(request.body()) {
             let (head, body) = request.into_parts();
-            let collected = body.collect().await.map_err(|error| match error.is::<BodyTimeout>() {
-                true => Failure::ClientSlow,
-                false => Failure::ClientBody,
-            })?;
+            let collected =
+                Box::pin(body.collect()).await.map_err(|error| match error.is::<BodyTimeout>() {
+                    true => Failure::ClientSlow,
+                    false => Failure::ClientBody,
+                })?;
             // A body with trailers has no length beforehand.
             let bytes = collected.to_bytes();
             request = Request::from_parts(head, full(bytes.clone()));
@@ -102,10 +108,10 @@ impl<'a> Task<'a> {
                 task.expects = Some(expects);
             }
         }
-        Ok((task, request))
+        Ok((task, Box::new(request)))
     }
 
-    async fn run(&self, mut request: Request<Body>) -> Result<(Response<Incoming>, Lease), Failure> {
+    async fn run(&self, mut request: Box<Request<Body>>) -> Result<(Response<Incoming>, Lease), Failure> {
         let inner = self.inner;
         let mut server = inner.pick(self.key, None)?;
         let (mut attempt, mut fresh) = (1, false);
@@ -157,20 +163,20 @@ impl<'a> Task<'a> {
     }
 
     /// The request once more: itself, where no server has seen anything of it, or a copy.
-    fn copy(&self, left: Option<Box<Request<Body>>>) -> Option<Request<Body>> {
-        left.map(|request| *request).or_else(|| self.replay.as_ref().map(Replay::request))
+    fn copy(&self, left: Option<Box<Request<Body>>>) -> Option<Box<Request<Body>>> {
+        left.or_else(|| self.replay.as_ref().map(|replay| Box::new(replay.request())))
     }
 
     async fn attempt(
         &self,
         server: &Arc<Server>,
-        mut request: Request<Body>,
+        mut request: Box<Request<Body>>,
         fresh: bool,
     ) -> Result<(Response<Incoming>, Lease), Lost> {
         let now = Instant::now();
         let mut lease = match lease(self.inner, server, fresh, now).await {
             Ok(lease) => lease,
-            Err(failure) => return Err(Lost { failure, request: Some(Box::new(request)), reused: false }),
+            Err(failure) => return Err(Lost { failure, request: Some(request), reused: false }),
         };
         let protocol = match &lease.carrier {
             Carrier::Http1(_) => Protocol::Http1,

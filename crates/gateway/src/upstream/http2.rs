@@ -92,11 +92,11 @@ impl Share {
     /// Sends a request in absolute form and waits for the head of its response.
     pub async fn send(
         &mut self,
-        request: Request<Body>,
+        request: Box<Request<Body>>,
         mut wait: Wait<'_>,
     ) -> Result<Response<Incoming>, Unanswered> {
         let mut timer = Timer::default();
-        let mut response = pin!(self.sender.try_send_request(request));
+        let mut response = pin!(self.sender.try_send_request(*request));
         poll_fn(|cx| {
             if let Poll::Ready(result) = response.as_mut().poll(cx) {
                 return Poll::Ready(result.map_err(|error| wait.unanswered(error)));

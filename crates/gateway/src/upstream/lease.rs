@@ -30,7 +30,7 @@ pub struct Lease {
 impl Lease {
     pub async fn send(
         &mut self,
-        request: Request<Body>,
+        request: Box<Request<Body>>,
         wait: Wait<'_>,
     ) -> Result<Response<Incoming>, Unanswered> {
         match &mut self.carrier {
@@ -63,13 +63,13 @@ pub async fn lease(inner: &Inner, server: &Arc<Server>, fresh: bool, now: Instan
         UpstreamProtocol::Auto => server.tls.is_none() || server.speaks.load(Relaxed) == speaks::HTTP1,
     };
     if !http1 {
-        return shared(inner, in_flight, now).await;
+        return Box::pin(shared(inner, in_flight, now)).await;
     }
     if !fresh && let Some(link) = unused(inner, server, now) {
         return Ok(Lease { carrier: Carrier::Http1(link), server: in_flight, reused: true });
     }
     make_room(inner, server)?;
-    let connected = inner.connector.connect(server).await?;
+    let connected = Box::pin(inner.connector.connect(server)).await?;
     Ok(first_use(connected, in_flight, now))
 }
 

@@ -94,11 +94,11 @@ impl Link {
     /// Sends a request in origin form and waits for the head of its response.
     pub async fn send(
         &mut self,
-        request: Request<Body>,
+        request: Box<Request<Body>>,
         mut wait: Wait<'_>,
     ) -> Result<Response<Incoming>, Unanswered> {
         self.requests = self.requests.saturating_add(1);
-        let mut response = pin!(self.sender.try_send_request(request));
+        let mut response = pin!(self.sender.try_send_request(*request));
         poll_fn(|cx| {
             self.drive(cx);
             if let Poll::Ready(result) = response.as_mut().poll(cx) {

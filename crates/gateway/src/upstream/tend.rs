@@ -98,8 +98,8 @@ async fn check(inner: &Inner, server: &Server, health: &HealthCheck) -> bool {
     let wait = Wait { deadline, silence: health.timeout, upload: None };
     let Some(request) = question(server, health, &connected) else { return false };
     let answered: Result<Response<Incoming>, Unanswered> = match connected {
-        Connected::Http1(mut link) => link.send(request, wait).await,
-        Connected::Http2(shared) => shared.share_anyway().send(request, wait).await,
+        Connected::Http1(mut link) => link.send(Box::new(request), wait).await,
+        Connected::Http2(shared) => shared.share_anyway().send(Box::new(request), wait).await,
     };
     let good = |status: StatusCode| {
         health.status.iter().any(|(low, high)| (*low..=*high).contains(&status.as_u16()))

@@ -112,8 +112,9 @@ impl Handler for Served {
             let unit = Arc::clone(&self.unit);
             match &ready.entry {
                 Entry::Http(_) => http::handle(unit, ready, request, place).await,
-                Entry::Cgi(_) => cgi::handle(unit, ready, request, place).await,
-                Entry::Server(_) => server::handle(unit, ready, request, place).await,
+                // In boxes of their own: components are many, and fast.
+                Entry::Cgi(_) => Box::pin(cgi::handle(unit, ready, request, place)).await,
+                Entry::Server(_) => Box::pin(server::handle(unit, ready, request, place)).await,
             }
         })
     }

@@ -101,11 +101,11 @@ async fn stream(guest: &Guest, response: Response<Body>) -> Result<Event, Lost> 
             (Some(parts.headers), closed)
         }
         Head::Bad(closed) => {
-            guest.tell(Event::Initial(Some(ResponseHead { parts }))).await?;
+            guest.tell(Event::Initial(Some(ResponseHead { parts: Box::new(parts) }))).await?;
             (None, closed)
         }
         Head::Begins => {
-            guest.tell(Event::Initial(Some(ResponseHead { parts }))).await?;
+            guest.tell(Event::Initial(Some(ResponseHead { parts: Box::new(parts) }))).await?;
             let mut messages = Messages::of(body);
             let broken = loop {
                 match messages.next().await {
