@@ -2,7 +2,8 @@
 //!
 //! While they are well, all exchanges of a worker share a VM, as in Envoy: that is cheap, and filters keep what they
 //! have learned in its root context. After one has failed, exchanges are kept apart for a while, each in a VM of its
-//! own as far as there are places, so that a request that ends the guest hurts nobody else.
+//! own as far as there are places, so that a request that ends the guest hurts nobody else, and their calls are run apart
+//! from the worker, so that one that never returns keeps no connection waiting.
 
 use super::slot::{Look, Slot};
 use super::vm::Step;
@@ -37,8 +38,9 @@ pub enum Chosen {
 }
 
 impl Lease {
-    fn of(slot: &Arc<Slot>) -> Self {
+    fn of(slot: &Arc<Slot>, apart: bool) -> Self {
         slot.streams.fetch_add(1, Relaxed);
+        slot.apart.store(apart, Relaxed);
         Lease(Arc::clone(slot))
     }
 }
@@ -73,7 +75,7 @@ impl Group {
                 .find(|slot| slot.look() == Look::Here && !(apart && slot.streams.load(Relaxed) > 0)),
         };
         if let Some(found) = found {
-            let lease = Lease::of(found);
+            let lease = Lease::of(found, apart);
             let idle = if apart { Vec::new() } else { inner.take_idle() };
             drop(inner);
             idle.iter().for_each(|slot| slot.background(Step::EndRoot { facts: None }));
@@ -82,11 +84,11 @@ impl Group {
         let places = self.code.spec.instances.max(1) as usize;
         let least = inner.slots.iter().min_by_key(|slot| slot.streams.load(Relaxed));
         if let Some(least) = least.filter(|_| inner.slots.len() >= places) {
-            return Chosen::Old(Lease::of(least));
+            return Chosen::Old(Lease::of(least, apart));
         }
         let slot = Slot::new(&self.code, self);
         inner.slots.push(Arc::clone(&slot));
-        Chosen::New(Lease::of(&slot))
+        Chosen::New(Lease::of(&slot, apart))
     }
 
     /// A VM ended; its slot is not used again.

@@ -15,10 +15,13 @@ use crate::code::Code;
 use sampan_runtime::serve::{Bounded, Ended};
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use tokio::runtime::Handle;
+
+/// The VM is back, with the guest's action.
+type Called = (Box<Vm>, u32);
 
 /// Why a VM did not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct Slot {
     look: AtomicU8,
     /// Exchanges that use it.
     pub streams: AtomicU32,
+    /// The filter has failed not long ago: its calls are run where they keep no connection waiting.
+    pub apart: AtomicBool,
 }
 
 struct Inner {
@@ -74,6 +79,7 @@ impl Slot {
             inner: Mutex::new(Inner { holds: Holds::Making, waiters: Vec::new(), steps: Vec::new() }),
             look: AtomicU8::new(Look::Making as u8),
             streams: AtomicU32::new(0),
+            apart: AtomicBool::new(false),
         })
     }
 
@@ -106,7 +112,7 @@ impl Slot {
         self: &Arc<Self>,
         making: impl Future<Output = wasmtime::Result<Box<Vm>>> + Send + 'static,
     ) -> Result<(), Lost> {
-        let call = self.code.bounded(async move { Ok((making.await?, 0)) });
+        let call = self.placed(async move { Ok((making.await?, 0)) });
         let (vm, _) = Running { slot: Arc::clone(self), call: Some(call) }.await?;
         self.put(vm);
         Ok(())
@@ -217,12 +223,20 @@ impl Slot {
         called
     }
 
-    fn bounded(&self, mut vm: Box<Vm>, step: Step) -> Bounded<(Box<Vm>, u32)> {
+    fn bounded(&self, mut vm: Box<Vm>, step: Step) -> Bounded<Called> {
         vm.begin_call();
-        self.code.bounded(async move {
+        self.placed(async move {
             let action = vm.step(step).await?;
             Ok((vm, action))
         })
+    }
+
+    fn placed(
+        &self,
+        call: impl Future<Output = wasmtime::Result<Called>> + Send + 'static,
+    ) -> Bounded<Called> {
+        let call = self.code.bounded(call);
+        if self.apart.load(Relaxed) { call.apart() } else { call }
     }
 
     /// Puts the VM back and does what the guest asked for.
@@ -296,7 +310,7 @@ impl Inner {
 /// A call under way. Whoever waits for it may go: the VM is others' too, so the call goes on to its end.
 struct Running {
     slot: Arc<Slot>,
-    call: Option<Bounded<(Box<Vm>, u32)>>,
+    call: Option<Bounded<Called>>,
 }
 
 impl Future for Running {

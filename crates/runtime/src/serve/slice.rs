@@ -242,6 +242,12 @@ impl<T: Send + 'static> Bounded<T> {
         }))
     }
 
+    /// Begins in the overflow runtime, for a call that nobody trusts to be short.
+    pub fn apart(mut self) -> Self {
+        self.move_away();
+        self
+    }
+
     /// Begins in the overflow runtime where calls are usually long.
     pub fn habitual(mut self, habit: &Habit) -> Self {
         if let State::Here(metered) = &mut self.0 {
