@@ -62,8 +62,9 @@ fn write_post(browser: &Browser, up: &Up, title: &str, text: &str) {
     browser.frame(None);
     // The greeting that lies over the editor at its first use; it comes up again until all is loaded.
     browser.click(".components-modal__header button[aria-label='Close']");
-    browser.click(".editor-post-publish-panel__toggle");
-    browser.click(".editor-post-publish-button");
+    // While the editor saves a draft by itself, which takes a while on a busy machine, these do nothing.
+    browser.click(".editor-post-publish-panel__toggle:not([aria-disabled='true'])");
+    browser.click(".editor-post-publish-button:not([aria-disabled='true'])");
     browser.click(".post-publish-panel__postpublish-header a");
     browser.wait_for(".wp-block-post-title", title);
     browser.wait_for(".entry-content", text);
