@@ -2,10 +2,11 @@
 
 use crate::{PATIENCE, lock, root, target};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A command that runs the `sampan` of this build, with a cache and a configuration for tests alone: tests
 /// neither see nor change what belongs to the person who runs them.
@@ -68,6 +69,22 @@ impl Running {
         let stdout = Lines::read(child.stdout.take().expect("a piped output"));
         let stderr = Lines::read(child.stderr.take().expect("a piped output"));
         Running { stdin: child.stdin.take(), child, stdout, stderr }
+    }
+
+    /// Waits until a server that says nothing when it is ready takes connections on 127.0.0.1.
+    #[track_caller]
+    pub fn listening(mut self, program: &str, port: u16) -> Running {
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let ended = self.child.try_wait().expect("a child to look at").is_some();
+            assert!(
+                !ended && begun.elapsed() < PATIENCE,
+                "{program} does not start: {}",
+                self.finish().stderr
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self
     }
 
     /// Waits for a line on standard output that contains `text`, and returns it.

@@ -1,11 +1,9 @@
 //! An nginx, from Debian's package `nginx`.
 
-use crate::{PATIENCE, Running, free_port, skip, temp_dir};
+use crate::{Running, free_port, skip, temp_dir};
 use std::fs;
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
 /// Debian puts it where the paths of ordinary users do not lead.
 const PROGRAM: &str = "/usr/sbin/nginx";
@@ -57,17 +55,6 @@ impl Nginx {
         self.kill();
         let mut command = Command::new(PROGRAM);
         command.arg("-p").arg(self.folder.path()).arg("-c").arg(self.folder.path().join("nginx.conf"));
-        let mut running = Running::start(&mut command);
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let ended = running.child.try_wait().expect("a child to look at").is_some();
-            assert!(
-                !ended && begun.elapsed() < PATIENCE,
-                "nginx does not start: {}",
-                running.finish().stderr
-            );
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        self.running = Some(running);
+        self.running = Some(Running::start(&mut command).listening("nginx", self.port));
     }
 }

@@ -1,11 +1,9 @@
 //! A registry of OCI images, from Debian's package `docker-registry`, and pushing to it.
 
-use crate::{PATIENCE, Response, Running, free_port, http_send, skip, temp_dir};
+use crate::{Response, Running, free_port, http_send, skip, temp_dir};
 use serde_json::{Value, json};
 use std::fs;
-use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// The user and the password of a registry that wants to know.
 pub const REGISTRY_USER: &str = "sampan";
@@ -75,18 +73,7 @@ impl Registry {
         self.kill();
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(self.folder.path().join("config.yml"));
-        let mut running = Running::start(&mut command);
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let ended = running.child.try_wait().expect("a child to look at").is_some();
-            assert!(
-                !ended && begun.elapsed() < PATIENCE,
-                "docker-registry does not start: {}",
-                running.finish().stderr
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        self.running = Some(running);
+        self.running = Some(Running::start(&mut command).listening("docker-registry", self.port));
     }
 
     #[track_caller]
