@@ -236,14 +236,100 @@ pub struct KeyValueStore {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyValueBackend {
     Memory,
+    /// The path `:memory:` is a database that ends with the process.
     Sqlite {
         path: PathBuf,
+        table: String,
+        metadata_table: String,
+        /// How long a write waits for another process that writes to the same file.
+        busy_timeout: Duration,
     },
     /// `prefix` stands before every key, so that stores can share a server.
     Redis {
         url: Secret,
         prefix: String,
+        layout: RedisLayout,
+        /// How long a value stays that is written without a time.
+        ttl: Option<Duration>,
     },
+    Postgres {
+        layout: PostgresLayout,
+        database: KeyValueDatabase,
+    },
+    /// `schema` is what others call a database; it is made where it is missing.
+    MySql {
+        schema: String,
+        database: KeyValueDatabase,
+    },
+}
+
+/// What is under a key in Redis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RedisLayout {
+    /// A string: the value, as Spin and others have it.
+    #[default]
+    Plain,
+    /// A hash with value and version, as Dapr has it.
+    Dapr,
+}
+
+/// The versions of Dapr's component `state.postgresql`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PostgresLayout {
+    /// The value as `jsonb`, the version is the row's own.
+    V1,
+    /// The value as bytes.
+    #[default]
+    V2,
+}
+
+/// Where a key-value store in a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyValueDatabase {
+    pub url: Secret,
+    /// A file with the certificates that may sign the server's, in PEM, beside the machine's own.
+    pub ca: Option<PathBuf>,
+    pub connections: u32,
+    /// How long a statement may take.
+    pub timeout: Duration,
+    /// Letters, digits and underscores; for PostgreSQL perhaps `SCHEMA.TABLE`.
+    pub table: String,
+    /// The table beside it in which Dapr notes what it has made.
+    pub metadata_table: String,
+    /// How often expired rows, which nobody sees any more, are removed; `None`: never.
+    pub cleanup: Option<Duration>,
+}
+
+impl KeyValueBackend {
+    /// A SQLite file with the tables that Dapr makes.
+    pub fn sqlite(path: impl Into<PathBuf>) -> Self {
+        KeyValueBackend::Sqlite {
+            path: path.into(),
+            table: "state".to_owned(),
+            metadata_table: "metadata".to_owned(),
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// A Redis server where every value is a string.
+    pub fn redis(url: Secret, prefix: impl Into<String>) -> Self {
+        KeyValueBackend::Redis { url, prefix: prefix.into(), layout: RedisLayout::Plain, ttl: None }
+    }
+}
+
+impl KeyValueDatabase {
+    /// With the tables that Dapr makes.
+    pub fn new(url: Secret) -> Self {
+        KeyValueDatabase {
+            url,
+            ca: None,
+            connections: 16,
+            timeout: Duration::from_secs(20),
+            table: "state".to_owned(),
+            metadata_table: "dapr_metadata".to_owned(),
+            cleanup: Some(Duration::from_secs(3600)),
+        }
+    }
 }
 
 /// A database.

@@ -15,8 +15,9 @@ mod render;
 mod upstream;
 
 pub use app::{
-    App, Asset, Build, Cgi, CgiDialect, Component, ComponentKind, KeyValueBackend, KeyValueStore, Listen,
-    Route, Secret, Serving, SqlBackend, SqlStore, StaticFolder, Target, Tls,
+    App, Asset, Build, Cgi, CgiDialect, Component, ComponentKind, KeyValueBackend, KeyValueDatabase,
+    KeyValueStore, Listen, PostgresLayout, RedisLayout, Route, Secret, Serving, SqlBackend, SqlStore,
+    StaticFolder, Target, Tls,
 };
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use gateway::{

@@ -185,10 +185,10 @@ fn routes_and_stores() {
     let there = Target::Redirect { status: 301, location: "https://example.com/there".into() };
     assert_eq!(app.routes[5].to, there);
 
-    let default = KeyValueBackend::Sqlite { path: root.join(".sampan/keyvalue/default.db") };
+    let default = KeyValueBackend::sqlite(root.join(".sampan/keyvalue/default.db"));
     assert_eq!(app.keyvalue["default"], KeyValueStore { backend: default, lazy: false });
     let url = Secret::new("redis://:t0p@127.0.0.1");
-    let redis = KeyValueBackend::Redis { url, prefix: "shop:".into() };
+    let redis = KeyValueBackend::redis(url, "shop:");
     assert_eq!(app.keyvalue["sessions"], KeyValueStore { backend: redis, lazy: true });
     let orders = &app.sql["orders"];
     assert_eq!(orders.backend, SqlBackend::MySql { url: Secret::new("mysql://root:t0p@127.0.0.1/orders") });

@@ -95,7 +95,7 @@ fn version_2() {
     assert!(grants.config[0].secret);
     assert!(!format!("{app:?}").contains("s3cret"), "{app:?}");
     let sqlite = |folder: &str| root.join(".sampan").join(folder).join("default.db");
-    assert_eq!(app.keyvalue["default"].backend, KeyValueBackend::Sqlite { path: sqlite("keyvalue") });
+    assert_eq!(app.keyvalue["default"].backend, KeyValueBackend::sqlite(sqlite("keyvalue")));
     assert_eq!(app.sql["default"].backend, SqlBackend::Sqlite { path: sqlite("sql") });
 }
 

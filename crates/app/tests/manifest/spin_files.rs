@@ -108,10 +108,9 @@ fn stores_of_runtime_config() {
     );
     let (read, warnings) = app.read("spin.toml").unwrap();
     let path = app.path();
-    let redis =
-        KeyValueBackend::Redis { url: Secret::new("redis://:hunter2@localhost"), prefix: String::new() };
+    let redis = KeyValueBackend::redis(Secret::new("redis://:hunter2@localhost"), "");
     assert_eq!(read.keyvalue["cache"].backend, redis);
-    assert_eq!(read.keyvalue["default"].backend, KeyValueBackend::Sqlite { path: path.join("kv.db") });
+    assert_eq!(read.keyvalue["default"].backend, KeyValueBackend::sqlite(path.join("kv.db")));
     assert_eq!(read.sql["more"].backend, SqlBackend::Sqlite { path: path.join("state/sql/more.db") });
     assert_eq!(read.sql["default"].backend, SqlBackend::Sqlite { path: path.join("state/sql/default.db") });
     assert_eq!(warnings.len(), 1);

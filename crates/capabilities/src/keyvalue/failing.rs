@@ -1,7 +1,6 @@
 //! A store that is always down, for tests.
 
-use super::{Answer, Backend, Condition, Entry, Page, Query, StoreError};
-use std::time::Duration;
+use super::{Answer, Backend, Entry, Features, Page, Query, QueryPage, StateQuery, StoreError, Write};
 
 pub struct Failing;
 
@@ -10,15 +9,15 @@ fn down<T: Send + 'static>() -> Answer<'static, T> {
 }
 
 impl Backend for Failing {
+    fn features(&self) -> Features {
+        Features { versions: true, transactions: true, ttl: true, query: true }
+    }
+
     fn get(&self, _: String) -> Answer<'_, Option<Entry>> {
         down()
     }
 
-    fn set(&self, _: String, _: Vec<u8>, _: Option<Duration>, _: Condition) -> Answer<'_, bool> {
-        down()
-    }
-
-    fn delete(&self, _: String, _: Condition) -> Answer<'_, bool> {
+    fn write(&self, _: Write) -> Answer<'_, bool> {
         down()
     }
 
@@ -30,15 +29,15 @@ impl Backend for Failing {
         down()
     }
 
-    fn get_many(&self, _: Vec<String>) -> Answer<'_, Vec<Option<Vec<u8>>>> {
+    fn entries(&self, _: Vec<String>) -> Answer<'_, Vec<Option<Entry>>> {
         down()
     }
 
-    fn set_many(&self, _: Vec<(String, Vec<u8>)>) -> Answer<'_, ()> {
+    fn transact(&self, _: Vec<Write>) -> Answer<'_, Result<(), usize>> {
         down()
     }
 
-    fn delete_many(&self, _: Vec<String>) -> Answer<'_, ()> {
+    fn query(&self, _: StateQuery) -> Answer<'_, QueryPage> {
         down()
     }
 

@@ -1,12 +1,12 @@
 //! A store in memory: gone with the process, bounded.
 
 use super::{
-    Answer, BATCH_BYTES_MAX, Backend, Condition, Entry, Page, Query, StoreError, check, incremented,
+    Answer, BATCH_BYTES_MAX, Backend, Entry, Features, Page, Query, StoreError, Write, check, incremented,
 };
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::SystemTime;
 
 /// All keys and values together.
 const BYTES_MAX: usize = 256 << 20;
@@ -18,21 +18,14 @@ pub struct Memory(Mutex<Data>);
 
 #[derive(Default)]
 struct Data {
-    items: BTreeMap<String, Item>,
+    items: BTreeMap<String, Entry>,
     bytes: usize,
     /// Counts writes, which gives each its version.
     writes: u64,
 }
 
-struct Item {
-    entry: Entry,
-    expires: Option<Instant>,
-}
-
-impl Item {
-    fn is_alive(&self, now: Instant) -> bool {
-        self.expires.is_none_or(|at| at > now)
-    }
+fn is_alive(entry: &Entry, now: SystemTime) -> bool {
+    entry.expires.is_none_or(|at| at > now)
 }
 
 fn size(key: &str, value: &[u8]) -> usize {
@@ -41,41 +34,80 @@ fn size(key: &str, value: &[u8]) -> usize {
 
 impl Data {
     fn get(&self, key: &str) -> Option<&Entry> {
-        self.item(key).map(|item| &item.entry)
+        self.items.get(key).filter(|entry| is_alive(entry, SystemTime::now()))
     }
 
-    fn item(&self, key: &str) -> Option<&Item> {
-        self.items.get(key).filter(|item| item.is_alive(Instant::now()))
-    }
-
-    fn put(&mut self, key: String, value: Vec<u8>, expires: Option<Instant>) -> Result<(), StoreError> {
+    fn put(&mut self, key: String, value: Vec<u8>, expires: Option<SystemTime>) -> Result<(), StoreError> {
         let size = size(&key, &value);
         if self.bytes_without(&key) + size > BYTES_MAX {
             self.sweep();
         }
         check("a store in memory", self.bytes_without(&key) + size, BYTES_MAX)?;
-        self.remove(&key);
-        self.bytes += size;
         self.writes += 1;
-        let entry = Entry { value, version: Some(self.writes.to_string()) };
-        self.items.insert(key, Item { entry, expires });
+        let version = Some(self.writes.to_string());
+        self.restore(key, Some(Entry { value, version, expires }));
         Ok(())
     }
 
-    fn remove(&mut self, key: &str) {
-        if let Some(item) = self.items.remove(key) {
-            self.bytes -= size(key, &item.entry.value);
+    /// Puts an entry as it is, or removes it, and returns the one before.
+    fn restore(&mut self, key: String, entry: Option<Entry>) -> Option<Entry> {
+        let before = self.remove(&key);
+        if let Some(entry) = entry {
+            self.bytes += size(&key, &entry.value);
+            self.items.insert(key, entry);
         }
+        before
+    }
+
+    /// `false`: the condition did not hold.
+    fn write(&mut self, write: Write) -> Result<bool, StoreError> {
+        if !write.condition.holds(self.get(&write.key)) {
+            return Ok(false);
+        }
+        let Some(value) = write.value else {
+            self.remove(&write.key);
+            return Ok(true);
+        };
+        // A time beyond what the clock can hold never comes.
+        let expires = write.ttl.and_then(|ttl| SystemTime::now().checked_add(ttl));
+        self.put(write.key, value, expires).map(|()| true)
+    }
+
+    /// All or none.
+    fn transact(&mut self, writes: Vec<Write>) -> Result<Result<(), usize>, StoreError> {
+        let mut undo = Vec::with_capacity(writes.len());
+        let mut outcome = Ok(Ok(()));
+        for (place, write) in writes.into_iter().enumerate() {
+            undo.push((write.key.clone(), self.items.get(&write.key).cloned()));
+            match self.write(write) {
+                Ok(true) => {}
+                Ok(false) => outcome = Ok(Err(place)),
+                Err(error) => outcome = Err(error),
+            }
+            if outcome != Ok(Ok(())) {
+                for (key, before) in undo.into_iter().rev() {
+                    self.restore(key, before);
+                }
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn remove(&mut self, key: &str) -> Option<Entry> {
+        let entry = self.items.remove(key)?;
+        self.bytes -= size(key, &entry.value);
+        Some(entry)
     }
 
     fn bytes_without(&self, key: &str) -> usize {
-        self.bytes - self.items.get(key).map_or(0, |item| size(key, &item.entry.value))
+        self.bytes - self.items.get(key).map_or(0, |entry| size(key, &entry.value))
     }
 
     /// Removes what has expired. It was invisible before.
     fn sweep(&mut self) {
-        let now = Instant::now();
-        let gone = self.items.iter().filter(|(_, item)| !item.is_alive(now));
+        let now = SystemTime::now();
+        let gone = self.items.iter().filter(|(_, entry)| !is_alive(entry, now));
         for key in gone.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.remove(&key);
         }
@@ -86,11 +118,11 @@ impl Data {
             Some(cursor) if *cursor >= query.prefix => Bound::Excluded(cursor.as_str()),
             _ => Bound::Included(query.prefix.as_str()),
         };
-        let now = Instant::now();
+        let now = SystemTime::now();
         let rest = self.items.range::<str, _>((from, Bound::Unbounded));
         let mut alive = rest
             .take_while(|(key, _)| key.starts_with(&query.prefix))
-            .filter(|(_, item)| item.is_alive(now))
+            .filter(|(_, entry)| is_alive(entry, now))
             .map(|(key, _)| key.clone());
         let keys: Vec<String> = alive.by_ref().take(query.limit).collect();
         let cursor = alive.next().and(keys.last().cloned());
@@ -110,35 +142,16 @@ impl Memory {
 }
 
 impl Backend for Memory {
+    fn features(&self) -> Features {
+        Features { versions: true, transactions: true, ttl: true, query: false }
+    }
+
     fn get(&self, key: String) -> Answer<'_, Option<Entry>> {
         self.with(|data| Ok(data.get(&key).cloned()))
     }
 
-    fn set(
-        &self,
-        key: String,
-        value: Vec<u8>,
-        ttl: Option<Duration>,
-        condition: Condition,
-    ) -> Answer<'_, bool> {
-        self.with(|data| {
-            if !condition.holds(data.get(&key)) {
-                return Ok(false);
-            }
-            // A time beyond what the clock can hold never comes.
-            let expires = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
-            data.put(key, value, expires).map(|()| true)
-        })
-    }
-
-    fn delete(&self, key: String, condition: Condition) -> Answer<'_, bool> {
-        self.with(|data| {
-            let holds = condition.holds(data.get(&key));
-            if holds {
-                data.remove(&key);
-            }
-            Ok(holds)
-        })
+    fn write(&self, write: Write) -> Answer<'_, bool> {
+        self.with(|data| data.write(write))
     }
 
     fn exists(&self, key: String) -> Answer<'_, bool> {
@@ -149,31 +162,24 @@ impl Backend for Memory {
         self.with(|data| Ok(data.list(&query)))
     }
 
-    fn get_many(&self, keys: Vec<String>) -> Answer<'_, Vec<Option<Vec<u8>>>> {
+    fn entries(&self, keys: Vec<String>) -> Answer<'_, Vec<Option<Entry>>> {
         self.with(|data| {
             let found: Vec<Option<&Entry>> = keys.iter().map(|key| data.get(key)).collect();
             let bytes = found.iter().flatten().map(|entry| entry.value.len()).sum();
             check("a batch", bytes, BATCH_BYTES_MAX)?;
-            Ok(found.into_iter().map(|entry| entry.map(|entry| entry.value.clone())).collect())
+            Ok(found.into_iter().map(Option::<&Entry>::cloned).collect())
         })
     }
 
-    fn set_many(&self, entries: Vec<(String, Vec<u8>)>) -> Answer<'_, ()> {
-        self.with(|data| entries.into_iter().try_for_each(|(key, value)| data.put(key, value, None)))
-    }
-
-    fn delete_many(&self, keys: Vec<String>) -> Answer<'_, ()> {
-        self.with(|data| {
-            keys.iter().for_each(|key| data.remove(key));
-            Ok(())
-        })
+    fn transact(&self, writes: Vec<Write>) -> Answer<'_, Result<(), usize>> {
+        self.with(|data| data.transact(writes))
     }
 
     fn increment(&self, key: String, delta: i64) -> Answer<'_, i64> {
         self.with(|data| {
-            let item = data.item(&key);
-            let sum = incremented(item.map(|item| item.entry.value.as_slice()), delta)?;
-            let expires = item.and_then(|item| item.expires);
+            let entry = data.get(&key);
+            let sum = incremented(entry.map(|entry| entry.value.as_slice()), delta)?;
+            let expires = entry.and_then(|entry| entry.expires);
             data.put(key, sum.to_string().into_bytes(), expires)?;
             Ok(sum)
         })

@@ -1,5 +1,6 @@
 //! From a store's description to an open one: at start, or at its first use where it is `lazy`.
 
+use super::sqlite::Settings;
 use super::{Memory, Redis, Sqlite, Store, StoreError};
 use crate::GrantError;
 use crate::redis::connect::Server;
@@ -43,26 +44,34 @@ impl Slot {
     async fn connect(&self, check: bool) -> Result<Store, GrantError> {
         match &self.backend {
             KeyValueBackend::Memory => Ok(Store::new(Memory::default())),
-            KeyValueBackend::Sqlite { path } => {
-                let path = path.clone();
-                let opened = self.runtime.spawn_blocking(move || Sqlite::open(&path)).await;
+            KeyValueBackend::Sqlite { path, table, metadata_table, busy_timeout } => {
+                let settings = Settings {
+                    path: path.clone(),
+                    table: table.clone(),
+                    metadata_table: metadata_table.clone(),
+                    busy_timeout: *busy_timeout,
+                };
+                let opened = self.runtime.spawn_blocking(move || Sqlite::open(&settings)).await;
                 let opened = opened.map_err(|error| self.error(&error.to_string(), "start sampan again"))?;
                 opened.map(Store::new)
             }
-            KeyValueBackend::Redis { url, prefix } => {
+            KeyValueBackend::Redis { url, prefix, layout, ttl } => {
                 let server = Server::parse_any(url.reveal()).ok_or_else(|| {
                     self.error(
                         "its url is not one of Redis",
                         "write redis://HOST:PORT, rediss:// for TLS, or unix://PATH; a login and a database may be added",
                     )
                 })?;
-                let redis = Redis::new(server, prefix, self.runtime.clone());
+                let redis = Redis::new(server, prefix, *layout, self.runtime.clone());
                 if check {
                     let help =
                         "start the server, correct the url, or write `lazy = true` to start without it";
                     redis.check().await.map_err(|error| self.error(&error.to_string(), help))?;
                 }
-                Ok(Store::new(redis))
+                Ok(Store::new(redis).with_ttl(*ttl))
+            }
+            KeyValueBackend::Postgres { .. } | KeyValueBackend::MySql { .. } => {
+                Err(self.error("stores in databases are not there yet", "use another type"))
             }
         }
     }

@@ -1,15 +1,22 @@
-//! A store in Redis: a plain string for each key, as Spin's, so that other programs read it too.
+//! A store in Redis, in one of two layouts: a plain string for each key, as Spin's, or a hash, as Dapr's, so that
+//! other programs read it too.
 //!
-//! Conditions and sizes are checked by scripts, in one step at the server. While the server is down calls fail
+//! Conditions and sizes are checked by scripts (`scripts.rs`), in one step at the server. While the server is down calls fail
 //! at once, and the first one after it is back works again.
 
-use super::{Answer, BATCH_BYTES_MAX, Backend, Condition, Entry, Page, Query, StoreError, VALUE_BYTES_MAX};
+mod scripts;
+
+use super::{
+    Answer, BATCH_BYTES_MAX, Backend, Condition, Entry, Features, Page, Query, StoreError, TTL_MAX,
+    VALUE_BYTES_MAX, Write,
+};
 use crate::redis::connect::{ConnectError, Connection, Server};
 use crate::redis::link::Link;
-use ::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind, cmd};
+use ::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, cmd};
+use sampan_app::RedisLayout;
+use scripts::Scripts;
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -18,52 +25,18 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// SCAN may find nothing many times in a large database; then the page stays empty.
 const SCANS_MAX: usize = 100;
 
-/// The value, unless it is too large to be taken.
-static GET: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local bytes = redis.call('STRLEN', KEYS[1])
-        if bytes > tonumber(ARGV[1]) then return bytes end
-        return {redis.call('GET', KEYS[1])}",
-    )
-});
-
-/// All values, unless they are too large together.
-static GET_MANY: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local bytes = 0
-        for _, key in ipairs(KEYS) do bytes = bytes + redis.call('STRLEN', key) end
-        if bytes > tonumber(ARGV[1]) then return bytes end
-        return redis.call('MGET', unpack(KEYS))",
-    )
-});
-
-/// Sets the value if the one before is ARGV[1]; ARGV[3] are milliseconds or empty.
-static SWAP: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-        if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
-        else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
-        return 1",
-    )
-});
-
-static DELETE_IF: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-        redis.call('DEL', KEYS[1])
-        return 1",
-    )
-});
-
 pub struct Redis {
     link: Link,
     prefix: String,
+    layout: RedisLayout,
+    scripts: Scripts,
 }
 
 impl Redis {
     /// Connects at the first use.
-    pub fn new(server: Server, prefix: &str, runtime: Handle) -> Self {
-        Redis { link: Link::new(server, runtime), prefix: prefix.to_owned() }
+    pub fn new(server: Server, prefix: &str, layout: RedisLayout, runtime: Handle) -> Self {
+        let link = Link::new(server, runtime);
+        Redis { link, prefix: prefix.to_owned(), layout, scripts: Scripts::of(layout) }
     }
 
     /// Whether the server answers, and whether it lets us in.
@@ -106,72 +79,99 @@ impl Redis {
     }
 }
 
+impl Redis {
+    async fn read(
+        &self,
+        keys: &[String],
+        bytes_max: usize,
+        what: &'static str,
+    ) -> Result<Vec<Found>, StoreError> {
+        let call = async |connection: &Connection| {
+            let mut script = self.scripts.entries.prepare_invoke();
+            for key in keys {
+                script.key(self.key(key));
+            }
+            script.arg(bytes_max).invoke_async(&mut connection.redis.clone()).await
+        };
+        match self.with(call).await? {
+            Checked::Values(found) => Ok(found),
+            Checked::TooLarge(bytes) => Err(StoreError::TooLarge { what, bytes, max: bytes_max }),
+        }
+    }
+
+    /// `Err` has the place of the write whose condition did not hold.
+    async fn apply(&self, writes: &[Write]) -> Result<Result<(), usize>, StoreError> {
+        for write in writes {
+            if let Condition::Version(version) = &write.condition {
+                match self.layout {
+                    RedisLayout::Plain => return Err(no_versions()),
+                    // Dapr's versions count.
+                    RedisLayout::Dapr if version.parse::<u64>().is_err() => {
+                        return Err(StoreError::InvalidVersion(version.clone()));
+                    }
+                    RedisLayout::Dapr => {}
+                }
+            }
+        }
+        let call = async |connection: &Connection| {
+            let mut script = self.scripts.transact.prepare_invoke();
+            for write in writes {
+                let (condition, argument): (_, &[u8]) = match &write.condition {
+                    Condition::Always => ("always", b""),
+                    Condition::Absent => ("absent", b""),
+                    Condition::Version(version) => ("version", version.as_bytes()),
+                    Condition::Value(value) => ("value", value),
+                };
+                script.key(self.key(&write.key)).arg(if write.value.is_some() { "set" } else { "delete" });
+                script.arg(condition).arg(argument).arg(write.value.as_deref().unwrap_or_default());
+                match write.ttl {
+                    Some(ttl) => script.arg(milliseconds(ttl)),
+                    None => script.arg(""),
+                };
+                script.arg(u8::from(write.first_write));
+            }
+            script.invoke_async::<i64>(&mut connection.redis.clone()).await
+        };
+        // The scripts answer -1 when all is done.
+        Ok(usize::try_from(self.with(call).await?).map_or(Ok(()), Err))
+    }
+}
+
 impl Backend for Redis {
+    fn features(&self) -> Features {
+        let versions = self.layout == RedisLayout::Dapr;
+        Features { versions, transactions: true, ttl: true, query: false }
+    }
+
     fn get(&self, key: String) -> Answer<'_, Option<Entry>> {
         Box::pin(async move {
-            let key = self.key(&key);
-            let call = async |connection: &Connection| {
-                let mut script = GET.prepare_invoke();
-                script.key(key).arg(VALUE_BYTES_MAX).invoke_async(&mut connection.redis.clone()).await
+            let found = self.read(&[key], VALUE_BYTES_MAX, "a value").await?;
+            Ok(found.into_iter().next().and_then(entry))
+        })
+    }
+
+    fn write(&self, write: Write) -> Answer<'_, bool> {
+        Box::pin(async move {
+            // What commands can do without a script.
+            let plain = self.layout == RedisLayout::Plain;
+            let command = match (&write.value, &write.condition) {
+                (None, Condition::Always) => {
+                    return self.run::<()>(cmd("DEL").arg(self.key(&write.key))).await.map(|()| true);
+                }
+                (Some(value), condition @ (Condition::Always | Condition::Absent)) if plain => {
+                    let mut command = cmd("SET");
+                    command.arg(self.key(&write.key)).arg(value);
+                    if let Some(ttl) = write.ttl {
+                        command.arg("PX").arg(milliseconds(ttl));
+                    }
+                    if *condition == Condition::Absent {
+                        command.arg("NX");
+                    }
+                    command
+                }
+                _ => return self.apply(&[write]).await.map(|done| done.is_ok()),
             };
-            match self.with(call).await? {
-                Checked::Values((value,)) => Ok(Option::map(value, |value| Entry { value, version: None })),
-                Checked::TooLarge(bytes) => {
-                    Err(StoreError::TooLarge { what: "a value", bytes, max: VALUE_BYTES_MAX })
-                }
-            }
-        })
-    }
-
-    fn set(
-        &self,
-        key: String,
-        value: Vec<u8>,
-        ttl: Option<Duration>,
-        condition: Condition,
-    ) -> Answer<'_, bool> {
-        Box::pin(async move {
-            let key = self.key(&key);
-            // Redis knows no expiry of 0 ms.
-            let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(i64::MAX as u64).max(1));
-            if let Condition::Value(before) = condition {
-                let ttl_ms = ttl_ms.map(|ms| ms.to_string()).unwrap_or_default();
-                let call = async |connection: &Connection| {
-                    let mut script = SWAP.prepare_invoke();
-                    script.key(key).arg(before).arg(value).arg(ttl_ms);
-                    script.invoke_async(&mut connection.redis.clone()).await
-                };
-                return self.with(call).await;
-            }
-            let mut command = cmd("SET");
-            command.arg(key).arg(value);
-            if let Some(ms) = ttl_ms {
-                command.arg("PX").arg(ms);
-            }
-            match condition {
-                Condition::Always => {}
-                Condition::Absent => drop(command.arg("NX")),
-                Condition::Value(_) | Condition::Version(_) => return Err(no_versions()),
-            }
             self.run::<Option<String>>(&command).await.map(|said| said.is_some())
-        })
-    }
-
-    fn delete(&self, key: String, condition: Condition) -> Answer<'_, bool> {
-        Box::pin(async move {
-            let key = self.key(&key);
-            match condition {
-                Condition::Always => self.run::<()>(cmd("DEL").arg(key)).await.map(|()| true),
-                Condition::Absent => self.run::<bool>(cmd("EXISTS").arg(key)).await.map(|there| !there),
-                Condition::Version(_) => Err(no_versions()),
-                Condition::Value(before) => {
-                    let call = async |connection: &Connection| {
-                        let mut script = DELETE_IF.prepare_invoke();
-                        script.key(key).arg(before).invoke_async(&mut connection.redis.clone()).await
-                    };
-                    self.with(call).await
-                }
-            }
         })
     }
 
@@ -186,12 +186,16 @@ impl Backend for Redis {
             if cursor.parse::<u64>().is_err() {
                 return Err(StoreError::Other("the cursor is none of this store's".to_owned()));
             }
+            let kind = match self.layout {
+                RedisLayout::Plain => "string",
+                RedisLayout::Dapr => "hash",
+            };
             // A scan may name a key twice.
             let mut keys = BTreeSet::new();
             for _ in 0..SCANS_MAX {
                 let mut scan = cmd("SCAN");
                 scan.arg(&cursor).arg("MATCH").arg(&pattern);
-                scan.arg("COUNT").arg(query.limit).arg("TYPE").arg("string");
+                scan.arg("COUNT").arg(query.limit).arg("TYPE").arg(kind);
                 let found: Vec<Vec<u8>>;
                 (cursor, found) = self.run(&scan).await?;
                 // A key that is no text was written by another program, and cannot be asked for.
@@ -206,47 +210,45 @@ impl Backend for Redis {
         })
     }
 
-    fn get_many(&self, keys: Vec<String>) -> Answer<'_, Vec<Option<Vec<u8>>>> {
+    fn entries(&self, keys: Vec<String>) -> Answer<'_, Vec<Option<Entry>>> {
         Box::pin(async move {
-            let call = async |connection: &Connection| {
-                let mut script = GET_MANY.prepare_invoke();
-                for key in &keys {
-                    script.key(self.key(key));
-                }
-                script.arg(BATCH_BYTES_MAX).invoke_async(&mut connection.redis.clone()).await
-            };
-            match self.with(call).await? {
-                Checked::Values(values) => Ok(values),
-                Checked::TooLarge(bytes) => {
-                    Err(StoreError::TooLarge { what: "a batch", bytes, max: BATCH_BYTES_MAX })
-                }
-            }
+            let found = self.read(&keys, BATCH_BYTES_MAX, "a batch").await?;
+            Ok(found.into_iter().map(entry).collect())
         })
     }
 
-    fn set_many(&self, entries: Vec<(String, Vec<u8>)>) -> Answer<'_, ()> {
-        Box::pin(async move {
-            let mut command = cmd("MSET");
-            for (key, value) in entries {
-                command.arg(self.key(&key)).arg(value);
-            }
-            self.run(&command).await
-        })
-    }
-
-    fn delete_many(&self, keys: Vec<String>) -> Answer<'_, ()> {
-        Box::pin(async move {
-            let mut command = cmd("DEL");
-            for key in &keys {
-                command.arg(self.key(key));
-            }
-            self.run(&command).await
-        })
+    fn transact(&self, writes: Vec<Write>) -> Answer<'_, Result<(), usize>> {
+        Box::pin(async move { self.apply(&writes).await })
     }
 
     fn increment(&self, key: String, delta: i64) -> Answer<'_, i64> {
-        Box::pin(async move { self.run(cmd("INCRBY").arg(self.key(&key)).arg(delta)).await })
+        Box::pin(async move {
+            let Some(script) = &self.scripts.increment else {
+                return self.run(cmd("INCRBY").arg(self.key(&key)).arg(delta)).await;
+            };
+            let call = async |connection: &Connection| {
+                let mut script = script.key(self.key(&key));
+                script.arg(delta).invoke_async::<String>(&mut connection.redis.clone()).await
+            };
+            // As text: a number would pass through a float.
+            let sum = self.with(call).await?;
+            sum.parse().map_err(|_| StoreError::Other(format!("{} answered {sum:?}", self.shown())))
+        })
     }
+}
+
+/// What the script says of a key: value, version, and in how many milliseconds it expires (less than 0: never).
+type Found = (Option<Vec<u8>>, Option<String>, i64);
+
+fn entry((value, version, expires_ms): Found) -> Option<Entry> {
+    let after = u64::try_from(expires_ms).ok().map(Duration::from_millis);
+    let expires = after.and_then(|after| SystemTime::now().checked_add(after));
+    Some(Entry { value: value?, version, expires })
+}
+
+/// Redis knows no expiry of 0 ms.
+fn milliseconds(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).clamp(1, TTL_MAX.as_millis() as u64)
 }
 
 /// What a script returns that looks at the size first.
@@ -277,7 +279,10 @@ fn escaped(prefix: &str) -> String {
 }
 
 fn no_versions() -> StoreError {
-    StoreError::Other("a store in Redis has no versions; compare values".to_owned())
+    StoreError::Other(
+        "a store of plain strings in Redis has no versions; compare values, or use the layout `dapr`"
+            .to_owned(),
+    )
 }
 
 fn down(error: ConnectError) -> StoreError {

@@ -2,119 +2,176 @@
 //!
 //! What is acknowledged is on the disk: the writer commits with `synchronous=FULL` before it answers
 //! (`writer.rs`). Reads have threads and connections of their own and see every acknowledged write.
-//! Several processes may use one file: SQLite's locks keep them apart.
+//! Several processes may use one file: SQLite's locks keep them apart. A database in memory has one connection
+//! only, which is the writer's.
 
 mod open;
+mod questions;
 mod readers;
 mod rows;
 mod writer;
 
 use super::{
-    Answer, BATCH_BYTES_MAX, Backend, Condition, Entry, Page, Query, StoreError, check, incremented,
+    Answer, BATCH_BYTES_MAX, Backend, Condition, Entry, Features, Page, Query, QueryPage, StateQuery,
+    StoreError, Write, check, incremented,
 };
 use crate::GrantError;
 use readers::Readers;
-use rows::Expiry;
-use std::path::Path;
+use rows::{Expiry, Statements};
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use writer::Writer;
 
+/// The name of a database that is only in memory.
+const MEMORY: &str = ":memory:";
+
+/// Which file, and which table in it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// [`MEMORY`] for none.
+    pub path: PathBuf,
+    pub table: String,
+    pub metadata_table: String,
+    /// How long a write waits for another process that writes to the same file.
+    pub busy_timeout: Duration,
+}
+
 pub struct Sqlite {
-    readers: Readers,
+    rows: Arc<Statements>,
+    /// `None` in memory.
+    readers: Option<Readers>,
     writer: Writer,
 }
 
 impl Sqlite {
     /// Opens the file, and creates it with its folder where it is missing. Blocks.
-    pub fn open(path: &Path) -> Result<Self, GrantError> {
-        let writer = open::writer(path)?;
-        let readers = open::readers(path)?;
-        Ok(Sqlite { readers: Readers::start(readers), writer: Writer::start(writer) })
+    pub fn open(settings: &Settings) -> Result<Self, GrantError> {
+        let Settings { path, busy_timeout, .. } = settings;
+        let rows = Arc::new(Statements::new(&settings.table, &settings.metadata_table));
+        let writer = open::writer(path, *busy_timeout, &rows)?;
+        let in_memory = path == Path::new(MEMORY);
+        let readers = if in_memory { None } else { Some(open::readers(path, *busy_timeout)?) };
+        Ok(Sqlite {
+            readers: readers.map(Readers::start),
+            writer: Writer::start(writer, Arc::clone(&rows)),
+            rows,
+        })
     }
 
     /// The same on a disk that is full after so many pages.
     #[cfg(test)]
     pub fn open_small(path: &Path, pages: u32) -> Self {
-        let writer = open::writer(path).expect("a file");
+        let rows = Arc::new(Statements::new("state", "metadata"));
+        let writer = open::writer(path, Duration::from_secs(5), &rows).expect("a file");
         let limit = writer.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
         limit.expect("a limit");
-        let readers = open::readers(path).expect("the file");
-        Sqlite { readers: Readers::start(readers), writer: Writer::start(writer) }
+        let readers = open::readers(path, Duration::from_secs(5)).expect("the file");
+        let readers = Some(Readers::start(readers));
+        Sqlite { readers, writer: Writer::start(writer, Arc::clone(&rows)), rows }
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection, &Statements) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        let rows = Arc::clone(&self.rows);
+        let work = move |db: &Connection| work(db, &rows);
+        match &self.readers {
+            Some(readers) => Box::pin(readers.run(work)),
+            None => Box::pin(self.writer.run(0, work)),
+        }
+    }
+
+    fn change<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&Connection, &Statements) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        let rows = Arc::clone(&self.rows);
+        Box::pin(self.writer.run(bytes, move |db| work(db, &rows)))
     }
 }
 
 impl Backend for Sqlite {
+    fn features(&self) -> Features {
+        Features { versions: true, transactions: true, ttl: true, query: true }
+    }
+
     fn get(&self, key: String) -> Answer<'_, Option<Entry>> {
-        Box::pin(self.readers.run(move |db| rows::get(db, &key)))
+        self.read(move |db, rows| rows.get(db, &key))
     }
 
-    fn set(
-        &self,
-        key: String,
-        value: Vec<u8>,
-        ttl: Option<Duration>,
-        condition: Condition,
-    ) -> Answer<'_, bool> {
-        let bytes = key.len() + value.len();
-        Box::pin(self.writer.run(bytes, move |db| {
-            let holds = condition == Condition::Always || condition.holds(rows::get(db, &key)?.as_ref());
-            if holds {
-                rows::put(db, &key, &value, ttl.map_or(Expiry::Never, Expiry::After))?;
-            }
-            Ok(holds)
-        }))
-    }
-
-    fn delete(&self, key: String, condition: Condition) -> Answer<'_, bool> {
-        Box::pin(self.writer.run(key.len(), move |db| {
-            let holds = condition == Condition::Always || condition.holds(rows::get(db, &key)?.as_ref());
-            if holds {
-                rows::delete(db, &key)?;
-            }
-            Ok(holds)
-        }))
+    fn write(&self, write: Write) -> Answer<'_, bool> {
+        self.change(write.bytes(), move |db, rows| apply(db, rows, &write))
     }
 
     fn exists(&self, key: String) -> Answer<'_, bool> {
-        Box::pin(self.readers.run(move |db| rows::exists(db, &key)))
+        self.read(move |db, rows| rows.exists(db, &key))
     }
 
     fn list(&self, query: Query) -> Answer<'_, Page> {
-        Box::pin(self.readers.run(move |db| rows::list(db, &query)))
+        self.read(move |db, rows| rows.list(db, &query))
     }
 
-    fn get_many(&self, keys: Vec<String>) -> Answer<'_, Vec<Option<Vec<u8>>>> {
-        Box::pin(self.readers.run(move |db| {
+    fn entries(&self, keys: Vec<String>) -> Answer<'_, Vec<Option<Entry>>> {
+        self.read(move |db, rows| {
             let mut bytes = 0;
             let one = |key: &String| {
-                let value = rows::get(db, key)?.map(|entry| entry.value);
-                bytes += value.as_ref().map_or(0, Vec::len);
-                check("a batch", bytes, BATCH_BYTES_MAX).map(|()| value)
+                let entry = rows.get(db, key)?;
+                bytes += entry.as_ref().map_or(0, |entry| entry.value.len());
+                check("a batch", bytes, BATCH_BYTES_MAX).map(|()| entry)
             };
             keys.iter().map(one).collect()
-        }))
+        })
     }
 
-    fn set_many(&self, entries: Vec<(String, Vec<u8>)>) -> Answer<'_, ()> {
-        let bytes = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
-        Box::pin(self.writer.run(bytes, move |db| {
-            entries.iter().try_for_each(|(key, value)| rows::put(db, key, value, Expiry::Never))
-        }))
-    }
-
-    fn delete_many(&self, keys: Vec<String>) -> Answer<'_, ()> {
-        let bytes = keys.iter().map(String::len).sum();
-        Box::pin(self.writer.run(bytes, move |db| keys.iter().try_for_each(|key| rows::delete(db, key))))
+    fn transact(&self, writes: Vec<Write>) -> Answer<'_, Result<(), usize>> {
+        let bytes = writes.iter().map(Write::bytes).sum();
+        self.change(bytes, move |db, rows| {
+            let sql = |sql| db.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop);
+            sql("SAVEPOINT all_or_none").map_err(|error| failed(&error))?;
+            let mut done = Ok(());
+            for (place, write) in writes.iter().enumerate() {
+                // An error takes back what was done before it: the writer does that.
+                if !apply(db, rows, write)? {
+                    sql("ROLLBACK TO all_or_none").map_err(|error| failed(&error))?;
+                    done = Err(place);
+                    break;
+                }
+            }
+            sql("RELEASE all_or_none").map_err(|error| failed(&error))?;
+            Ok(done)
+        })
     }
 
     fn increment(&self, key: String, delta: i64) -> Answer<'_, i64> {
-        Box::pin(self.writer.run(key.len(), move |db| {
-            let now = rows::get(db, &key)?;
+        self.change(key.len(), move |db, rows| {
+            let now = rows.get(db, &key)?;
             let sum = incremented(now.as_ref().map(|entry| entry.value.as_slice()), delta)?;
             let expiry = if now.is_some() { Expiry::Keep } else { Expiry::Never };
-            rows::put(db, &key, sum.to_string().as_bytes(), expiry).map(|()| sum)
-        }))
+            rows.put(db, &key, sum.to_string().as_bytes(), expiry).map(|()| sum)
+        })
     }
+
+    fn query(&self, query: StateQuery) -> Answer<'_, QueryPage> {
+        self.read(move |db, rows| questions::answer(db, rows, &query))
+    }
+}
+
+/// Does one write; `false`: its condition did not hold.
+fn apply(db: &Connection, rows: &Statements, write: &Write) -> Result<bool, StoreError> {
+    let condition = &write.condition;
+    let holds = *condition == Condition::Always || condition.holds(rows.get(db, &write.key)?.as_ref());
+    match (holds, &write.value) {
+        (false, _) => {}
+        (true, Some(value)) => {
+            rows.put(db, &write.key, value, write.ttl.map_or(Expiry::Never, Expiry::After))?;
+        }
+        (true, None) => rows.delete(db, &write.key)?,
+    }
+    Ok(holds)
 }
 
 /// What an error of SQLite means to whoever uses the store.

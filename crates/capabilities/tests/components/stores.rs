@@ -74,7 +74,7 @@ fn every_interface_sees_the_same_data() {
     run(async {
         let folder = temp_dir();
         let path = folder.path().join("state.sqlite");
-        let app = stores(&[("main", KeyValueBackend::Sqlite { path })], false);
+        let app = stores(&[("main", KeyValueBackend::sqlite(path))], false);
         let backends = Backends::open(&app).await.expect("stores");
         // The guest's name for it is another one.
         let prepared = Prepared::new(granted(&[("default", "main")]), &backends).expect("granted");
@@ -247,7 +247,7 @@ fn a_store_that_is_down_is_an_error_and_no_trap() {
     run(async {
         let Some(mut server) = servers::Redis::start() else { return };
         let url = Secret::new(server.url());
-        let app = stores(&[("default", KeyValueBackend::Redis { url, prefix: "p:".to_owned() })], false);
+        let app = stores(&[("default", KeyValueBackend::redis(url, "p:"))], false);
         let backends = Backends::open(&app).await.expect("stores");
         let prepared = Prepared::new(granted(&[("default", "default")]), &backends).expect("granted");
         check(
@@ -426,7 +426,7 @@ fn lazy_stores_wait_for_their_first_use() {
         let folder = temp_dir();
         let path = folder.path().join("file/state.sqlite");
         std::fs::write(folder.path().join("file"), "").expect("a file in the way");
-        let backends = [("default", KeyValueBackend::Sqlite { path })];
+        let backends = [("default", KeyValueBackend::sqlite(path))];
         let error: GrantError =
             Backends::open(&stores(&backends, false)).await.err().expect("it cannot be made");
         assert!(error.what.contains("cannot create the folder"), "{}", error.what);
@@ -443,7 +443,7 @@ fn lazy_stores_wait_for_their_first_use() {
 fn a_changed_app_keeps_the_stores_that_did_not_change() {
     run(async {
         let folder = temp_dir();
-        let sqlite = |name| KeyValueBackend::Sqlite { path: folder.path().join(name) };
+        let sqlite = |name| KeyValueBackend::sqlite(folder.path().join(name));
         let first = stores(&[("memory", KeyValueBackend::Memory), ("file", sqlite("a"))], false);
         let second = stores(&[("memory", KeyValueBackend::Memory), ("file", sqlite("b"))], false);
         let before = Backends::open(&first).await.expect("stores");

@@ -62,7 +62,7 @@ fn data_outlives_the_filter() {
             let mut app = App { name: new_name(), ..App::default() };
             let mut spec = scripted("!add-integer n 1; return 1");
             if let Some(path) = &path {
-                let backend = KeyValueBackend::Sqlite { path: path.clone() };
+                let backend = KeyValueBackend::sqlite(path.clone());
                 app.keyvalue.insert("sales".to_owned(), KeyValueStore { backend, lazy: false });
                 spec.grants.keyvalue =
                     vec![StoreGrant { name: "default".to_owned(), store: "sales".to_owned() }];

@@ -107,7 +107,7 @@ async fn read(response: Response<Body>) -> Answer {
 fn move_state(app: &mut App, to: &Path) {
     use sampan_app::{KeyValueBackend, SqlBackend};
     for store in app.keyvalue.values_mut() {
-        if let KeyValueBackend::Sqlite { path } = &mut store.backend {
+        if let KeyValueBackend::Sqlite { path, .. } = &mut store.backend {
             *path = to.join(path.file_name().expect("a file"));
         }
     }

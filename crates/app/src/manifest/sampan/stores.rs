@@ -72,9 +72,9 @@ fn read_keyvalue(
                 Some(prefix) => variables.expand_public(prefix, f)?.text,
                 None => String::new(),
             };
-            KeyValueBackend::Redis { url: url.secret, prefix }
+            KeyValueBackend::redis(url.secret, prefix)
         }
-        _ => KeyValueBackend::Sqlite { path: file(name, "keyvalue", path, app) },
+        _ => KeyValueBackend::sqlite(file(name, "keyvalue", path, app)),
     };
     Some(KeyValueStore { backend, lazy })
 }
@@ -157,10 +157,7 @@ pub(in crate::manifest) fn sqlite(name: &str, app: &App) -> SqlStore {
 
 /// The store that a name without a declaration means.
 pub(in crate::manifest) fn sqlite_keyvalue(name: &str, app: &App) -> KeyValueStore {
-    KeyValueStore {
-        backend: KeyValueBackend::Sqlite { path: file(name, "keyvalue", None, app) },
-        lazy: false,
-    }
+    KeyValueStore { backend: KeyValueBackend::sqlite(file(name, "keyvalue", None, app)), lazy: false }
 }
 
 fn file(name: &str, folder: &str, path: Option<Text<'_>>, app: &App) -> PathBuf {

@@ -70,7 +70,7 @@ fn keyvalue(
     match kind.text {
         "spin" => {
             if let Some(path) = table.string("path", f) {
-                store.backend = KeyValueBackend::Sqlite { path: source.root.join(path.text) };
+                store.backend = KeyValueBackend::sqlite(source.root.join(path.text));
             }
         }
         "redis" => {
@@ -82,7 +82,7 @@ fn keyvalue(
                     "write redis://HOST or rediss://HOST",
                 );
             }
-            store.backend = KeyValueBackend::Redis { url: Secret::new(url.text), prefix: String::new() };
+            store.backend = KeyValueBackend::redis(Secret::new(url.text), "");
         }
         other => {
             report_type(other, kind.span, "spin and redis", f);

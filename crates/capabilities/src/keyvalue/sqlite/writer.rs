@@ -3,10 +3,12 @@
 //! It takes what is queued, gives each write a savepoint, commits them together, and only then answers: many
 //! writers share the wait for the disk, and a failed write spoils nobody else's.
 
+use super::failed;
 use super::readers::gone;
-use super::{failed, rows};
+use super::rows::Statements;
 use crate::keyvalue::{BATCH_BYTES_MAX, StoreError};
 use rusqlite::Connection;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -61,9 +63,9 @@ where
 }
 
 impl Writer {
-    pub fn start(connection: Connection) -> Self {
+    pub fn start(connection: Connection, rows: Arc<Statements>) -> Self {
         let (jobs, receiver) = channel();
-        thread::spawn(move || serve(&connection, &receiver));
+        thread::spawn(move || serve(&connection, &rows, &receiver));
         Writer { jobs, units: Semaphore::new(QUEUE_UNITS) }
     }
 
@@ -83,12 +85,12 @@ impl Writer {
     }
 }
 
-fn serve(db: &Connection, jobs: &Receiver<Box<dyn Write>>) {
+fn serve(db: &Connection, rows: &Statements, jobs: &Receiver<Box<dyn Write>>) {
     let mut sweep_at = Instant::now();
     loop {
         if Instant::now() >= sweep_at {
             // What is left over is invisible, and the next sweep tries again.
-            let _ = rows::sweep(db);
+            let _ = rows.sweep(db);
             sweep_at = Instant::now() + SWEEP_INTERVAL;
         }
         match jobs.recv_timeout(sweep_at.saturating_duration_since(Instant::now())) {

@@ -6,7 +6,7 @@ use sampan_testing::temp_dir;
 use std::path::Path;
 
 fn backend(path: &Path) -> KeyValueBackend {
-    KeyValueBackend::Sqlite { path: path.to_owned() }
+    KeyValueBackend::sqlite(path)
 }
 
 async fn error(path: &Path) -> crate::GrantError {
@@ -102,11 +102,7 @@ fn what_is_no_store_is_said_with_help() {
             (&garbage, "is not a SQLite database, or it is damaged", "move it away"),
             (&file, "cannot create the folder", "name a file in a folder"),
             (folder.path(), "cannot open the store", "it must be a file"),
-            (
-                &foreign,
-                "whose table `state` is not a key-value store: no such column: value",
-                "name another file",
-            ),
+            (&foreign, "whose table is not a key-value store: no such column: value", "name another file"),
         ];
         for (path, what, help) in table {
             let error = error(path).await;
@@ -210,7 +206,7 @@ fn many_that_open_a_new_file_at_once_all_can() {
         for _ in 0..8 {
             scope.spawn(|| {
                 barrier.wait();
-                Sqlite::open(&path).map(drop).expect("a store");
+                Sqlite::open(&Settings::new(&path)).map(drop).expect("a store");
             });
         }
     });
