@@ -3,7 +3,7 @@
 
 use crate::gateway::{Filter, Policy, RouteFilter, Split, TcpRoute};
 use crate::upstream::Upstream;
-use crate::{Grants, Limits, Reference};
+use crate::{Grants, Limits, MessagingStore, Reference};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +30,8 @@ pub struct App {
     pub filters: BTreeMap<String, Filter>,
     pub keyvalue: BTreeMap<String, KeyValueStore>,
     pub sql: BTreeMap<String, SqlStore>,
+    /// Brokers of messages.
+    pub messaging: BTreeMap<String, MessagingStore>,
     /// The admin listener; `None` means that the manifest does not say.
     pub admin: Option<SocketAddr>,
     /// What all instances of the app may take together.

@@ -9,6 +9,7 @@ mod gateway;
 mod grants;
 mod limits;
 mod manifest;
+mod messaging;
 mod program;
 mod reference;
 mod render;
@@ -30,6 +31,7 @@ pub use grants::{
 };
 pub use limits::{Limits, ParseLimitError, parse_duration, parse_size};
 pub use manifest::{Outline, Read, Surroundings, find_manifest, parse_manifest, read_manifest};
+pub use messaging::{MessagingBackend, MessagingStore, NatsStart};
 pub use program::{Entry, Program};
 pub use reference::{Digest, DigestAlgorithm, ParseReferenceError, Reference};
 pub use render::render;

@@ -2,6 +2,7 @@
 
 use crate::GrantError;
 use crate::keyvalue::Slot;
+use crate::messaging;
 use crate::redis::Pool;
 use crate::sql::Databases;
 use sampan_app::App;
@@ -17,6 +18,8 @@ pub struct Backends {
     /// Connections to Redis by addresses of the guests' choice.
     pub redis: Arc<Pool>,
     pub sql: Arc<Databases>,
+    /// Brokers by their names in the app.
+    pub messaging: BTreeMap<String, Arc<messaging::Slot>>,
 }
 
 impl Backends {
@@ -37,8 +40,16 @@ impl Backends {
             };
             keyvalue.insert(name.clone(), slot);
         }
+        let mut messaging = BTreeMap::new();
+        for (name, description) in &app.messaging {
+            let slot = match self.messaging.get(name).filter(|slot| slot.is(description)) {
+                Some(slot) => Arc::clone(slot),
+                None => Arc::new(messaging::Slot::open(name, description).await?),
+            };
+            messaging.insert(name.clone(), slot);
+        }
         // Databases hold nothing that a new pool would lose.
         let sql = Arc::new(Databases::open(app).await?);
-        Ok(Backends { keyvalue, redis: Arc::clone(&self.redis), sql })
+        Ok(Backends { keyvalue, redis: Arc::clone(&self.redis), sql, messaging })
     }
 }

@@ -13,6 +13,7 @@ pub mod http;
 pub mod keyvalue;
 mod link;
 mod link_component;
+pub mod messaging;
 mod prepared;
 pub mod preview1;
 pub mod properties;

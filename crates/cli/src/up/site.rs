@@ -130,7 +130,8 @@ fn load(
     progress: &Loading,
 ) -> Result<Loaded, Fail> {
     // 1. Stores: kept open if they are the same.
-    let stores = |app: &App| (app.keyvalue.clone(), app.sql.clone(), app.state.clone());
+    let stores =
+        |app: &App| (app.keyvalue.clone(), app.sql.clone(), app.messaging.clone(), app.state.clone());
     let same_stores = before.filter(|before| stores(&before.app) == stores(&app));
     let backends = match same_stores {
         Some(before) => Arc::clone(&before.backends),

@@ -1,0 +1,1 @@
+//! One suite, run on every backend, and what is special about each.
