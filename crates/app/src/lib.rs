@@ -4,6 +4,7 @@
 //! use the data decide what it means on this machine.
 
 mod app;
+pub mod dapr;
 mod diagnostic;
 mod gateway;
 mod grants;

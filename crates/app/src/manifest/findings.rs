@@ -11,7 +11,7 @@ const QUOTED_MAX: usize = 80;
 
 /// Bytes of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Span {
+pub(crate) struct Span {
     pub start: usize,
     pub end: usize,
 }
@@ -23,7 +23,7 @@ impl From<Range<usize>> for Span {
 }
 
 /// The findings of one file.
-pub(super) struct Findings {
+pub(crate) struct Findings {
     file: PathBuf,
     list: Vec<Diagnostic>,
     left_out: usize,
@@ -100,7 +100,7 @@ impl Findings {
 }
 
 /// A piece of the user's text as a message quotes it: not long.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED_MAX) {
         Some((end, _)) => format!("`{}…`", &text[..end]),
         None => format!("`{text}`"),
@@ -108,7 +108,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// The one of `known` that a person who wrote `text` may have meant.
-pub(super) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if text.len() > QUOTED_MAX {
         return None;
     }

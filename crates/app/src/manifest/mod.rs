@@ -3,7 +3,7 @@
 //! A manifest is read to its end, whatever is wrong with it, so that everything is reported at once.
 
 mod env_file;
-mod findings;
+pub(crate) mod findings;
 mod names;
 mod network;
 mod outline;
@@ -145,7 +145,7 @@ impl Source<'_> {
 
 /// Reads a text file of bounded size. Devices and pipes are refused: a manifest could name one that never ends,
 /// or that nobody writes to.
-fn read_text(path: &Path) -> Result<String, String> {
+pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("it is not a file".to_owned());
