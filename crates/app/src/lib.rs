@@ -13,12 +13,14 @@ mod manifest;
 mod program;
 mod reference;
 mod render;
+mod trigger;
 mod upstream;
 
 pub use app::{
     App, Asset, Build, Cgi, CgiDialect, Component, ComponentKind, KeyValueBackend, KeyValueStore, Listen,
     Route, Secret, Serving, SqlBackend, SqlStore, StaticFolder, Target, Tls,
 };
+pub use dapr::{AppChannel, AppProtocol, Dapr};
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use gateway::{
     Canary, Cors, Filter, HeaderEdits, OnFailure, OnResult, Policy, RateKey, RateLimit, RouteFilter, Split,
@@ -33,6 +35,7 @@ pub use manifest::{Outline, Read, Surroundings, find_manifest, parse_manifest, r
 pub use program::{Entry, Program};
 pub use reference::{Digest, DigestAlgorithm, ParseReferenceError, Reference};
 pub use render::render;
+pub use trigger::{Broker, ScheduleTrigger, TopicTrigger};
 pub use upstream::{
     Balance, Forwarded, HashKey, HealthCheck, HostHeader, KeepAlive, Outlier, Retry, RetryOn, Upstream,
     UpstreamLimits, UpstreamProtocol, UpstreamServer, UpstreamTimeouts, UpstreamTls,

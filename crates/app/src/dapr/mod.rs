@@ -10,6 +10,7 @@ mod expand;
 mod fields;
 mod load;
 mod resiliency;
+mod settings;
 mod subscription;
 mod yaml;
 
@@ -21,6 +22,7 @@ pub use load::load;
 pub use resiliency::{
     BackOff, BreakerPolicy, ComponentTarget, PolicyNames, Resiliency, RetryPolicy, StatusMatch,
 };
+pub use settings::{AppChannel, AppProtocol, DAPR_BODY_BYTES, Dapr};
 pub use subscription::{Bulk, DaprSubscription, Rule};
 
 use crate::Diagnostic;
