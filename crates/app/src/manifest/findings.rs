@@ -70,7 +70,12 @@ impl Findings {
     /// Takes over what was found in another file.
     pub fn append(&mut self, other: Findings) {
         self.left_out += other.left_out;
-        for one in other.list {
+        self.extend(other.list);
+    }
+
+    /// As [`Findings::append`], of findings that are complete.
+    pub fn extend(&mut self, others: Vec<Diagnostic>) {
+        for one in others {
             if self.list.len() < FINDINGS_MAX { self.list.push(one) } else { self.left_out += 1 }
         }
     }
@@ -79,12 +84,15 @@ impl Findings {
         self.left_out > 0 || self.list.iter().any(|one| one.severity == Severity::Error)
     }
 
-    /// In the order of the file; what has no place in it comes last.
+    /// In the order of the file; what has no place in it comes last, and then what other files have.
     pub fn into_list(mut self) -> Vec<Diagnostic> {
-        self.list.sort_by_key(|one| match &one.span {
+        let place = |one: &Diagnostic| match &one.span {
             Some(span) => (false, span.start, span.end),
             None => (true, 0, 0),
-        });
+        };
+        let file = &self.file;
+        let key = |one: &Diagnostic| (one.file != *file, one.file.clone(), place(one));
+        self.list.sort_by_cached_key(key);
         if self.left_out > 0 {
             self.list.push(Diagnostic {
                 severity: Severity::Error,

@@ -76,8 +76,9 @@ pub fn parse_manifest(path: &Path, text: &str, surroundings: &Surroundings<'_>) 
     if f.has_errors() {
         return Err(f.into_list());
     }
-    let source = Source { root: path.parent().unwrap_or(Path::new("/")).to_owned(), path, surroundings };
     let mut table = Table::root(&tree);
+    let root = path.parent().unwrap_or(Path::new("/")).to_owned();
+    let source = Source { root, path, messaging: table.names_in("messaging"), surroundings };
     let app = match spin::version(&mut table, &source.path) {
         None => sampan::read(table, &source, &mut f),
         Some(version) => spin::read(table, version, &source, &mut f),
@@ -132,6 +133,8 @@ pub fn find_manifest(folder: &Path) -> Result<PathBuf, Diagnostic> {
 struct Source<'a> {
     path: PathBuf,
     root: PathBuf,
+    /// The names of `[messaging.NAME]`.
+    messaging: Vec<String>,
     surroundings: &'a Surroundings<'a>,
 }
 
