@@ -1,7 +1,9 @@
 //! An app: everything that a manifest says, as plain, validated data. Nothing behind this file knows whether
 //! a `sampan.toml` or a `spin.toml` said it.
 
+use crate::dapr::Dapr;
 use crate::gateway::{Filter, Policy, RouteFilter, Split, TcpRoute};
+use crate::trigger::{ScheduleTrigger, TopicTrigger};
 use crate::upstream::Upstream;
 use crate::{Grants, Limits, MessagingStore, Reference};
 use std::collections::BTreeMap;
@@ -32,6 +34,10 @@ pub struct App {
     pub sql: BTreeMap<String, SqlStore>,
     /// Brokers of messages.
     pub messaging: BTreeMap<String, MessagingStore>,
+    /// Dapr's API; `None` where the manifest does not ask for it.
+    pub dapr: Option<Dapr>,
+    pub topic_triggers: Vec<TopicTrigger>,
+    pub schedule_triggers: Vec<ScheduleTrigger>,
     /// The admin listener; `None` means that the manifest does not say.
     pub admin: Option<SocketAddr>,
     /// What all instances of the app may take together.

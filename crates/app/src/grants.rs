@@ -32,13 +32,19 @@ pub struct Grants {
     pub keyvalue: Vec<StoreGrant>,
     /// Databases: the guest's name for each.
     pub sql: Vec<StoreGrant>,
+    /// Brokers of messages: the guest's name for each.
+    pub messaging: Vec<StoreGrant>,
+    /// What the guest may use by Dapr's API: names of components and stores, `app:ID` for apps that it may
+    /// invoke, `*` for everything.
+    pub dapr: Vec<String>,
     /// Variables and secrets that the guest may ask for by name.
     pub config: Vec<ConfigValue>,
 }
 
 impl fmt::Debug for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Grants { mounts, env, ports, tcp, udp, http, services, keyvalue, sql, config } = self;
+        let Grants { mounts, env, ports, tcp, udp, http, services, keyvalue, sql, messaging, dapr, config } =
+            self;
         let env: Vec<_> = env.iter().map(|(name, _)| name).collect();
         f.debug_struct("Grants")
             .field("mounts", mounts)
@@ -50,6 +56,8 @@ impl fmt::Debug for Grants {
             .field("services", services)
             .field("keyvalue", keyvalue)
             .field("sql", sql)
+            .field("messaging", messaging)
+            .field("dapr", dapr)
             .field("config", config)
             .finish()
     }

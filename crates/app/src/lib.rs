@@ -4,6 +4,7 @@
 //! use the data decide what it means on this machine.
 
 mod app;
+pub mod dapr;
 mod diagnostic;
 mod gateway;
 mod grants;
@@ -13,6 +14,7 @@ mod messaging;
 mod program;
 mod reference;
 mod render;
+mod trigger;
 mod upstream;
 
 pub use app::{
@@ -20,6 +22,7 @@ pub use app::{
     KeyValueStore, Listen, PostgresLayout, RedisLayout, Route, Secret, Serving, SqlBackend, SqlStore,
     StaticFolder, Target, Tls,
 };
+pub use dapr::{AppChannel, AppProtocol, Dapr};
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use gateway::{
     Canary, Cors, Filter, HeaderEdits, OnFailure, OnResult, Policy, RateKey, RateLimit, RouteFilter, Split,
@@ -35,6 +38,7 @@ pub use messaging::{MessagingBackend, MessagingStore, NatsStart};
 pub use program::{Entry, Program};
 pub use reference::{Digest, DigestAlgorithm, ParseReferenceError, Reference};
 pub use render::render;
+pub use trigger::{Broker, ScheduleTrigger, TopicTrigger};
 pub use upstream::{
     Balance, Forwarded, HashKey, HealthCheck, HostHeader, KeepAlive, Outlier, Retry, RetryOn, Upstream,
     UpstreamLimits, UpstreamProtocol, UpstreamServer, UpstreamTimeouts, UpstreamTls,

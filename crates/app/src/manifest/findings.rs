@@ -11,7 +11,7 @@ const QUOTED_MAX: usize = 80;
 
 /// Bytes of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Span {
+pub(crate) struct Span {
     pub start: usize,
     pub end: usize,
 }
@@ -23,7 +23,7 @@ impl From<Range<usize>> for Span {
 }
 
 /// The findings of one file.
-pub(super) struct Findings {
+pub(crate) struct Findings {
     file: PathBuf,
     list: Vec<Diagnostic>,
     left_out: usize,
@@ -70,7 +70,12 @@ impl Findings {
     /// Takes over what was found in another file.
     pub fn append(&mut self, other: Findings) {
         self.left_out += other.left_out;
-        for one in other.list {
+        self.extend(other.list);
+    }
+
+    /// As [`Findings::append`], of findings that are complete.
+    pub fn extend(&mut self, others: Vec<Diagnostic>) {
+        for one in others {
             if self.list.len() < FINDINGS_MAX { self.list.push(one) } else { self.left_out += 1 }
         }
     }
@@ -79,12 +84,15 @@ impl Findings {
         self.left_out > 0 || self.list.iter().any(|one| one.severity == Severity::Error)
     }
 
-    /// In the order of the file; what has no place in it comes last.
+    /// In the order of the file; what has no place in it comes last, and then what other files have.
     pub fn into_list(mut self) -> Vec<Diagnostic> {
-        self.list.sort_by_key(|one| match &one.span {
+        let place = |one: &Diagnostic| match &one.span {
             Some(span) => (false, span.start, span.end),
             None => (true, 0, 0),
-        });
+        };
+        let file = &self.file;
+        let key = |one: &Diagnostic| (one.file != *file, one.file.clone(), place(one));
+        self.list.sort_by_cached_key(key);
         if self.left_out > 0 {
             self.list.push(Diagnostic {
                 severity: Severity::Error,
@@ -100,7 +108,7 @@ impl Findings {
 }
 
 /// A piece of the user's text as a message quotes it: not long.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED_MAX) {
         Some((end, _)) => format!("`{}…`", &text[..end]),
         None => format!("`{text}`"),
@@ -108,7 +116,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// The one of `known` that a person who wrote `text` may have meant.
-pub(super) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if text.len() > QUOTED_MAX {
         return None;
     }

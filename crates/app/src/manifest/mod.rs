@@ -3,7 +3,7 @@
 //! A manifest is read to its end, whatever is wrong with it, so that everything is reported at once.
 
 mod env_file;
-mod findings;
+pub(crate) mod findings;
 mod names;
 mod network;
 mod outline;
@@ -76,8 +76,9 @@ pub fn parse_manifest(path: &Path, text: &str, surroundings: &Surroundings<'_>) 
     if f.has_errors() {
         return Err(f.into_list());
     }
-    let source = Source { root: path.parent().unwrap_or(Path::new("/")).to_owned(), path, surroundings };
     let mut table = Table::root(&tree);
+    let root = path.parent().unwrap_or(Path::new("/")).to_owned();
+    let source = Source { root, path, messaging: table.names_in("messaging"), surroundings };
     let app = match spin::version(&mut table, &source.path) {
         None => sampan::read(table, &source, &mut f),
         Some(version) => spin::read(table, version, &source, &mut f),
@@ -132,6 +133,8 @@ pub fn find_manifest(folder: &Path) -> Result<PathBuf, Diagnostic> {
 struct Source<'a> {
     path: PathBuf,
     root: PathBuf,
+    /// The names of `[messaging.NAME]`.
+    messaging: Vec<String>,
     surroundings: &'a Surroundings<'a>,
 }
 
@@ -145,7 +148,7 @@ impl Source<'_> {
 
 /// Reads a text file of bounded size. Devices and pipes are refused: a manifest could name one that never ends,
 /// or that nobody writes to.
-fn read_text(path: &Path) -> Result<String, String> {
+pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("it is not a file".to_owned());

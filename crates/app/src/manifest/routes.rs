@@ -172,13 +172,25 @@ fn components(to: &Target) -> Vec<&str> {
     }
 }
 
+/// Whether nothing would ever start anything.
+pub(super) fn is_idle(app: &App) -> bool {
+    let triggers = !app.topic_triggers.is_empty() || !app.schedule_triggers.is_empty();
+    app.routes.is_empty() && app.tcp.is_empty() && app.dapr.is_none() && !triggers
+}
+
 /// A component that no route and no other component reaches. Where something is wrong, it may be the cause.
 pub(super) fn warn_unreached(app: &App, f: &mut Findings) {
     if f.has_errors() {
         return;
     }
-    let by_route: HashSet<&str> = app.routes.iter().flat_map(|route| components(&route.to)).collect();
-    for component in app.components.iter().filter(|one| !by_route.contains(one.name.as_str())) {
+    if app.dapr.is_some() {
+        // Apps invoke it by its name.
+        return;
+    }
+    let mut reached: HashSet<&str> = app.routes.iter().flat_map(|route| components(&route.to)).collect();
+    reached.extend(app.topic_triggers.iter().map(|trigger| trigger.component.as_str()));
+    reached.extend(app.schedule_triggers.iter().map(|trigger| trigger.component.as_str()));
+    for component in app.components.iter().filter(|one| !reached.contains(one.name.as_str())) {
         let host = format!("{}.spin.internal", component.name);
         let mut origins = app.components.iter().flat_map(|other| &other.grants.http);
         if !origins.any(|origin| origin.host.matches_name(&host)) {

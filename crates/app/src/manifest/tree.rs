@@ -55,6 +55,18 @@ impl<'a> Table<'a> {
         self.entries.get(key)?.get_ref().as_str()
     }
 
+    /// Whether there is a key with this text in it; none becomes known by that.
+    pub fn has_like(&self, part: &str) -> bool {
+        self.entries.keys().any(|key| key.get_ref().contains(part))
+    }
+
+    /// The keys of a table within; it does not become known by that.
+    pub fn names_in(&self, key: &str) -> Vec<String> {
+        let table = self.entries.get(key).and_then(|value| value.get_ref().as_table());
+        let names = table.into_iter().flat_map(|table| table.keys());
+        names.map(|name| name.get_ref().to_string()).collect()
+    }
+
     /// As [`Table::get`]; a missing key is an error.
     pub fn require(&mut self, key: &'static str, f: &mut Findings, help: &str) -> Option<Value<'a>> {
         let value = self.get(key);

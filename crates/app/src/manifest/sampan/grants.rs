@@ -7,7 +7,7 @@ use crate::manifest::tree::{Table, Text};
 use crate::manifest::variables::Variables;
 use crate::{App, ConfigValue, Grants, Mount, PortMap, Secret, StoreGrant};
 
-use super::stores;
+use super::{dapr, stores};
 
 /// Reads the table into `grants`; stores that need no declaration are added to the app.
 pub(super) fn read(
@@ -31,9 +31,13 @@ pub(super) fn read(
         grants.services.extend(network::service(text, variables, f));
     }
     for text in table.strings("keyvalue", f) {
-        let known: Vec<&str> = app.keyvalue.keys().map(String::as_str).collect();
+        let mut known: Vec<&str> = app.keyvalue.keys().map(String::as_str).collect();
+        let components = dapr::components(app, "state");
+        known.extend(&components);
         if let Some(grant) = store(text, "keyvalue", &known, f) {
-            add_default_keyvalue(&grant.store, app);
+            if !components.contains(&grant.store.as_str()) {
+                add_default_keyvalue(&grant.store, app);
+            }
             report_twice(grants.keyvalue.iter().any(|other| other.name == grant.name), text, f);
             grants.keyvalue.push(grant);
         }
@@ -45,6 +49,19 @@ pub(super) fn read(
             report_twice(grants.sql.iter().any(|other| other.name == grant.name), text, f);
             grants.sql.push(grant);
         }
+    }
+    for text in table.strings("messaging", f) {
+        let (guest, name) = renamed(text);
+        let known = dapr::brokers(source, app);
+        if guest.is_empty() || !known.contains(&name.text) {
+            dapr::report_no_broker(name.text, text, &known, f);
+            continue;
+        }
+        report_twice(grants.messaging.iter().any(|other| other.name == guest), text, f);
+        grants.messaging.push(StoreGrant { name: guest.to_owned(), store: name.text.to_owned() });
+    }
+    for text in table.strings("dapr", f) {
+        grants.dapr.extend(dapr::grant(text, source, app, f));
     }
     for text in table.strings("files", f) {
         if let Some(mount) = mount(text, source, f) {
@@ -65,7 +82,7 @@ pub(super) fn read(
             grants.config.push(ConfigValue { name: guest.to_owned(), value, secret });
         }
     }
-    table.later(&["messaging", "secrets", "lock", "inference"], f);
+    table.later(&["secrets", "lock", "inference"], f);
     table.finish(f);
 }
 

@@ -2,12 +2,14 @@
 
 mod code;
 mod component;
+mod dapr;
 mod filter;
 mod grants;
 mod policy;
 mod route;
 mod stores;
 mod tcp;
+mod trigger;
 mod upstream;
 mod upstream_parts;
 
@@ -34,6 +36,9 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) 
     }
     app.keyvalue = stores::keyvalue(table.table("keyvalue", f), &app, &variables, f);
     app.sql = stores::sql(table.table("sql", f), &app, &variables, f);
+    // Before what is granted.
+    app.dapr = table.table("dapr", f).map(|dapr| dapr::read(dapr, source, &variables, &app, f));
+    dapr::report_shadowed(source, &app, f);
     let components = table.table("component", f);
     let components = components.map(Table::into_entries).unwrap_or_default();
     names::check_different(components.iter().map(|(name, _)| *name), f);
@@ -59,11 +64,14 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) 
         let tcp = tcp::read(tcp, source, &variables, &app, f);
         app.tcp.extend(tcp);
     }
+    if let Some(triggers) = table.table("trigger", f) {
+        trigger::read_all(triggers, source, &mut app, f);
+    }
     if let Some(telemetry) = table.table("telemetry", f) {
         read_telemetry(telemetry, &mut app, f);
     }
-    table.later(&["messaging", "trigger", "dapr", "secrets", "lock"], f);
-    if app.routes.is_empty() && app.tcp.is_empty() && !f.has_errors() {
+    table.later(&["messaging", "secrets", "lock"], f);
+    if routes::is_idle(&app) && !f.has_errors() {
         f.error_in_file(
             "the app has no route, so no request would be answered",
             "add [[route]] with `path = \"/...\"` and `to = \"NAME\"` of a component, or `to = \"static:FOLDER\"`",

@@ -135,7 +135,7 @@ impl Routes {
 
     /// Hands the routes over, and checks what concerns the whole app.
     fn finish(self, app: &mut App, f: &mut Findings) {
-        if self.list.is_empty() && !f.has_errors() {
+        if self.list.is_empty() && app.topic_triggers.is_empty() && !f.has_errors() {
             f.error_in_file(
                 "the app has no route, so no request would be answered",
                 "add [[trigger.http]] with `route = \"/...\"` and `component = \"NAME\"`",

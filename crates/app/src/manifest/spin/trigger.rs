@@ -1,4 +1,4 @@
-//! HTTP triggers: a route, what answers it, and how it is called.
+//! Triggers: of HTTP, a route, what answers it, and how it is called; of Redis, a channel.
 
 use super::component::read as read_component;
 use super::{Routes, Version};
@@ -6,7 +6,7 @@ use crate::manifest::findings::{Findings, Span, nearest, quoted};
 use crate::manifest::tree::{Table, Text, Value};
 use crate::manifest::variables::Variables;
 use crate::manifest::{Source, names};
-use crate::{App, Cgi, CgiDialect, ComponentKind, Target};
+use crate::{App, Broker, Cgi, CgiDialect, ComponentKind, Secret, Target, TopicTrigger};
 use std::collections::BTreeMap;
 
 /// What triggers say about the kinds of components.
@@ -82,6 +82,74 @@ pub(super) fn read(
     if let (Some(path), Some(to)) = (path, to) {
         routes.add(path, to, f);
     }
+}
+
+/// `[[trigger.redis]]` of version 2: messages of a channel. `address` is the app's.
+pub(super) fn read_redis(
+    mut table: Table<'_>,
+    place: &Place<'_>,
+    address: Option<&Secret>,
+    app: &mut App,
+    f: &mut Findings,
+) {
+    let id = table.string("id", f);
+    let component = table.require("component", f, "add `component = \"NAME\"`");
+    let component = component.and_then(|value| component_name(&value, id, place, app, f));
+    let own = redis_address(&mut table, place.variables, f);
+    let channel = redis_channel(&mut table, own.as_ref().or(address), component, f);
+    table.finish(f);
+    app.topic_triggers.extend(channel);
+}
+
+/// `[component.trigger]` of version 1, where the app's trigger is Redis.
+pub(super) fn read_redis_of_component(
+    mut table: Table<'_>,
+    component: &str,
+    address: Option<&Secret>,
+    app: &mut App,
+    f: &mut Findings,
+) {
+    let channel = redis_channel(&mut table, address, Some(component.to_owned()), f);
+    table.finish(f);
+    app.topic_triggers.extend(channel);
+}
+
+/// The server that an app or a trigger names.
+pub(super) fn redis_address(
+    table: &mut Table<'_>,
+    variables: &Variables,
+    f: &mut Findings,
+) -> Option<Secret> {
+    let text = table.string("address", f)?;
+    let expanded = variables.expand(text, f)?;
+    if !["redis://", "rediss://"].iter().any(|scheme| expanded.text.starts_with(scheme)) {
+        f.hide(text.text.contains('@'));
+        f.error_help(text.span, "this is no address of Redis", "write \"redis://HOST:6379\"");
+        f.hide(false);
+    }
+    Some(Secret::new(expanded.text))
+}
+
+fn redis_channel(
+    table: &mut Table<'_>,
+    address: Option<&Secret>,
+    component: Option<String>,
+    f: &mut Findings,
+) -> Option<TopicTrigger> {
+    let channel = table.require("channel", f, "add `channel = \"NAME\"`").and_then(|value| value.string(f));
+    if address.is_none() {
+        let help = "add `address = \"redis://HOST:6379\"` to the app's trigger";
+        f.error_help(table.span, "the trigger has no address of Redis", help);
+    }
+    Some(TopicTrigger {
+        broker: Broker::RedisChannel { url: address?.clone() },
+        topic: channel?.text.to_owned(),
+        component: component?,
+        path: "/".to_owned(),
+        rules: Vec::new(),
+        dead_letter: None,
+        retries: None,
+    })
 }
 
 /// `[component.trigger]` of version 1.

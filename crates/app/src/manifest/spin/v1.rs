@@ -3,18 +3,25 @@
 
 use super::component::read as read_component;
 use super::{Routes, Version, ignore_description, surroundings, trigger, v2};
-use crate::App;
 use crate::manifest::findings::{Findings, quoted};
 use crate::manifest::tree::{Table, Text};
+use crate::manifest::variables::Variables;
 use crate::manifest::{Source, names};
+use crate::{App, Secret};
 
 pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, app: &mut App, f: &mut Findings) {
     let name = table.require("name", f, "add `name = \"…\"`").and_then(|value| value.string(f));
     app.name = name.map(|text| text.text.to_owned()).unwrap_or_default();
     app.version = table.string("version", f).map(|text| text.text.to_owned()).unwrap_or_default();
     ignore_description(&mut table, f);
-    let base = table.table("trigger", f).and_then(|trigger| read_app_trigger(trigger, f));
+    let app_trigger = table.table("trigger", f);
     let variables = surroundings(table.table("variables", f), source, app, f);
+    let app_trigger = app_trigger.map(|trigger| read_app_trigger(trigger, &variables, f));
+    let app_trigger = app_trigger.unwrap_or(AppTrigger::Http { base: None });
+    let base = match &app_trigger {
+        AppTrigger::Http { base } => *base,
+        AppTrigger::Redis { .. } | AppTrigger::Unknown => None,
+    };
     let mut routes = Routes::new(base, f);
     let mut kinds = trigger::Kinds::default();
     for mut component in table.tables("component", f) {
@@ -35,8 +42,14 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, app: &mut App, f: 
             f.error_help(span, message, "ids are compared in lower case, with `-` for `_`");
             continue;
         }
-        if let Some(trigger) = trigger {
-            trigger::read_of_component(trigger, name, &mut routes, &mut kinds, f);
+        match (trigger, &app_trigger) {
+            (Some(trigger), AppTrigger::Http { .. }) => {
+                trigger::read_of_component(trigger, name, &mut routes, &mut kinds, f);
+            }
+            (Some(trigger), AppTrigger::Redis { address }) => {
+                trigger::read_redis_of_component(trigger, name, address.as_ref(), app, f);
+            }
+            (_, AppTrigger::Unknown) | (None, _) => {}
         }
         app.components.push(read);
     }
@@ -45,15 +58,30 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, app: &mut App, f: 
     routes.finish(app, f);
 }
 
-/// Reads the app's trigger; returns the base of all routes.
-fn read_app_trigger<'a>(mut table: Table<'a>, f: &mut Findings) -> Option<Text<'a>> {
-    if let Some(kind) = table.string("type", f).filter(|text| text.text != "http") {
-        v2::report_trigger(kind, f);
-        return None;
-    }
-    let base = table.string("base", f);
+/// What starts the app's components.
+enum AppTrigger<'a> {
+    Http {
+        base: Option<Text<'a>>,
+    },
+    Redis {
+        address: Option<Secret>,
+    },
+    /// Which has been reported.
+    Unknown,
+}
+
+fn read_app_trigger<'a>(mut table: Table<'a>, variables: &Variables, f: &mut Findings) -> AppTrigger<'a> {
+    let kind = table.string("type", f);
+    let read = match kind.map(|kind| kind.text) {
+        None | Some("http") => AppTrigger::Http { base: table.string("base", f) },
+        Some("redis") => AppTrigger::Redis { address: trigger::redis_address(&mut table, variables, f) },
+        Some(_) => {
+            kind.inspect(|kind| v2::report_trigger(*kind, f));
+            return AppTrigger::Unknown;
+        }
+    };
     table.finish(f);
-    base
+    read
 }
 
 /// Version 2 has ids in kebab case, and so has everything behind this file. What is so already stays as it is.
