@@ -140,11 +140,15 @@ fn tls_is_checked_against_the_roots() {
         let store = Store::new(Redis::new(trusted, "", RedisLayout::Plain, Handle::current()));
         set(&store).await.expect("a write over TLS");
         let stranger = parsed.trusting(crate::redis::tests::Authority::new().client_config());
-        let error = set(&Store::new(Redis::new(stranger, "", RedisLayout::Plain, Handle::current()))).await.unwrap_err();
+        let error = set(&Store::new(Redis::new(stranger, "", RedisLayout::Plain, Handle::current())))
+            .await
+            .unwrap_err();
         assert!(matches!(&error, StoreError::Unavailable(why) if why.contains("certificate")), "{error:?}");
         let unnamed = Server::parse(&format!("rediss://127.0.0.1:{}", server.port)).expect("an address");
         let unnamed = unnamed.trusting(authority.client_config());
-        let error = set(&Store::new(Redis::new(unnamed, "", RedisLayout::Plain, Handle::current()))).await.unwrap_err();
+        let error = set(&Store::new(Redis::new(unnamed, "", RedisLayout::Plain, Handle::current())))
+            .await
+            .unwrap_err();
         assert!(matches!(&error, StoreError::Unavailable(why) if why.contains("certificate")), "{error:?}");
     });
 }
