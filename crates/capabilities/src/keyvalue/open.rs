@@ -1,10 +1,11 @@
 //! From a store's description to an open one: at start, or at its first use where it is `lazy`.
 
+use super::database::{Database, Tables};
 use super::sqlite::Settings;
 use super::{Memory, Redis, Sqlite, Store, StoreError};
 use crate::GrantError;
 use crate::redis::connect::Server;
-use sampan_app::{KeyValueBackend, KeyValueStore};
+use sampan_app::{KeyValueBackend, KeyValueDatabase, KeyValueStore};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
@@ -70,10 +71,28 @@ impl Slot {
                 }
                 Ok(Store::new(redis).with_ttl(*ttl))
             }
-            KeyValueBackend::Postgres { .. } | KeyValueBackend::MySql { .. } => {
-                Err(self.error("stores in databases are not there yet", "use another type"))
+            KeyValueBackend::Postgres { layout, database } => {
+                self.database(Tables::Postgres(*layout), database, check).await
+            }
+            KeyValueBackend::MySql { schema, database } => {
+                self.database(Tables::MySql(schema.clone()), database, check).await
             }
         }
+    }
+
+    async fn database(
+        &self,
+        tables: Tables,
+        settings: &KeyValueDatabase,
+        check: bool,
+    ) -> Result<Store, GrantError> {
+        let database = Database::new(tables, settings, self.runtime.clone())
+            .map_err(|error| self.error(&error.to_string(), "correct its address"))?;
+        if check {
+            let help = "start the server, correct the address, or write `lazy = true` to start without it";
+            database.check().await.map_err(|error| self.error(&error.to_string(), help))?;
+        }
+        Ok(Store::new(database))
     }
 
     fn error(&self, why: &str, help: &str) -> GrantError {

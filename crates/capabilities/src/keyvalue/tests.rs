@@ -6,7 +6,7 @@ mod sqlite;
 mod suite;
 
 use super::*;
-use sampan_app::{KeyValueBackend, KeyValueStore, Secret};
+use sampan_app::{KeyValueBackend, KeyValueStore, RedisLayout, Secret};
 
 /// Runs a test with the tasks it spawns in one thread.
 pub fn run(test: impl Future<Output = ()>) {
@@ -36,7 +36,7 @@ async fn opened(backend: KeyValueBackend) -> Store {
 }
 
 fn redis_backend(url: &str, prefix: &str) -> KeyValueBackend {
-    KeyValueBackend::Redis { url: Secret::new(url), prefix: prefix.to_owned() }
+    KeyValueBackend::redis(Secret::new(url), prefix)
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub struct Databases {
 type Key = (Dialect, String, Option<String>, String);
 
 /// One database.
-struct Store {
+pub(crate) struct Store {
     pool: AnyPool,
     statement_timeout: Duration,
 }
@@ -110,7 +110,7 @@ fn help(name: &str, error: &Error) -> String {
 }
 
 impl Store {
-    fn of_manifest(settings: &SqlStore) -> Result<Store, Error> {
+    pub(crate) fn of_manifest(settings: &SqlStore) -> Result<Store, Error> {
         let (connections, timeout) = (settings.connections, settings.statement_timeout);
         let init = settings.init.clone();
         let address = match &settings.backend {
@@ -167,7 +167,8 @@ impl Store {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Error> {
+    /// A handle, on the runtime in which the caller is.
+    pub(crate) async fn connect(&self) -> Result<Connection, Error> {
         let limit = self.statement_timeout;
         match &self.pool {
             AnyPool::Sqlite(pool) => Connection::open(Arc::clone(pool), limit).await,

@@ -20,6 +20,7 @@ mod tls;
 mod value;
 
 pub use connection::{Connection, Done, Rows};
+pub(crate) use databases::Store as Server;
 pub use databases::{Databases, Dialect, Granted};
 pub use host::Sql;
 pub use value::{Bound, Column, Interval, Kind, Range, Value};

@@ -16,7 +16,7 @@ fn write_until_killed() {
     run(async {
         let Some(folder) = std::env::var_os(FOLDER) else { return };
         let path = std::path::Path::new(&folder).join("state.sqlite");
-        let store = opened(KeyValueBackend::Sqlite { path }).await;
+        let store = opened(KeyValueBackend::sqlite(path)).await;
         let tasks = (0..TASKS).map(|task| {
             let store = store.clone();
             tokio::spawn(async move {
@@ -56,7 +56,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
             .collect();
         // The tasks are not in step: some may be a little behind the one that was waited for.
         assert!(acknowledged.len() > WRITES / 2, "{}", acknowledged.len());
-        let store = opened(KeyValueBackend::Sqlite { path }).await;
+        let store = opened(KeyValueBackend::sqlite(path)).await;
         for number in acknowledged {
             let entry = store.get(format!("key{number}")).await.expect("an answer");
             assert_eq!(entry.map(|entry| entry.value).as_deref(), Some(number.as_bytes()), "key{number}");

@@ -102,7 +102,7 @@ fn the_driver_runs_where_the_store_was_opened() {
         let drivers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let drivers = drivers.expect("a runtime");
         let parsed = Server::parse(&server.url()).expect("an address");
-        let store = Store::new(Redis::new(parsed, "", drivers.handle().clone()));
+        let store = Store::new(Redis::new(parsed, "", RedisLayout::Plain, drivers.handle().clone()));
         set(&store).await.expect("a write through the other runtime");
         // A guest's worker that has gone took no connection with it.
         let other = store.clone();
@@ -137,14 +137,18 @@ fn tls_is_checked_against_the_roots() {
         let Some(server) = servers::Redis::start_with(&[&options[..], &more[..]].concat()) else { return };
         let parsed = Server::parse(&format!("rediss://localhost:{}", server.port)).expect("an address");
         let trusted = parsed.clone().trusting(authority.client_config());
-        let store = Store::new(Redis::new(trusted, "", Handle::current()));
+        let store = Store::new(Redis::new(trusted, "", RedisLayout::Plain, Handle::current()));
         set(&store).await.expect("a write over TLS");
         let stranger = parsed.trusting(crate::redis::tests::Authority::new().client_config());
-        let error = set(&Store::new(Redis::new(stranger, "", Handle::current()))).await.unwrap_err();
+        let error = set(&Store::new(Redis::new(stranger, "", RedisLayout::Plain, Handle::current())))
+            .await
+            .unwrap_err();
         assert!(matches!(&error, StoreError::Unavailable(why) if why.contains("certificate")), "{error:?}");
         let unnamed = Server::parse(&format!("rediss://127.0.0.1:{}", server.port)).expect("an address");
         let unnamed = unnamed.trusting(authority.client_config());
-        let error = set(&Store::new(Redis::new(unnamed, "", Handle::current()))).await.unwrap_err();
+        let error = set(&Store::new(Redis::new(unnamed, "", RedisLayout::Plain, Handle::current())))
+            .await
+            .unwrap_err();
         assert!(matches!(&error, StoreError::Unavailable(why) if why.contains("certificate")), "{error:?}");
     });
 }

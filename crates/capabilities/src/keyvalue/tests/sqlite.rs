@@ -200,13 +200,18 @@ fn a_failed_write_spoils_nobody_elses() {
 #[test]
 fn many_that_open_a_new_file_at_once_all_can() {
     let folder = temp_dir();
-    let path = folder.path().join("state.sqlite");
+    let settings = crate::keyvalue::sqlite::Settings {
+        path: folder.path().join("state.sqlite"),
+        table: "state".to_owned(),
+        metadata_table: "metadata".to_owned(),
+        busy_timeout: Duration::from_secs(5),
+    };
     let barrier = std::sync::Barrier::new(8);
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 barrier.wait();
-                Sqlite::open(&Settings::new(&path)).map(drop).expect("a store");
+                Sqlite::open(&settings).map(drop).expect("a store");
             });
         }
     });

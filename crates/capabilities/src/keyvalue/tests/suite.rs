@@ -8,7 +8,7 @@ async fn on_each(test: impl AsyncFn(&str, Store)) {
     let folder = temp_dir();
     let path = folder.path().join("state.sqlite");
     test("memory", opened(KeyValueBackend::Memory).await).await;
-    test("sqlite", opened(KeyValueBackend::Sqlite { path }).await).await;
+    test("sqlite", opened(KeyValueBackend::sqlite(path)).await).await;
     let Some(redis) = sampan_testing::servers::Redis::start() else { return };
     test("redis", opened(redis_backend(&redis.url(), "")).await).await;
     // The letters are special in Redis' patterns, and must not be here.
