@@ -6,6 +6,7 @@
 mod absent;
 mod backends;
 pub mod config;
+mod embedded;
 mod explain;
 pub mod files;
 mod host;

@@ -36,7 +36,7 @@ struct Limits {
 struct State {
     topics: HashMap<String, Topic>,
     /// For messages and for consumers.
-    numbers: u64,
+    numbers: i64,
 }
 
 #[derive(Default)]
@@ -49,8 +49,8 @@ struct Topic {
 #[derive(Default)]
 struct Group {
     /// In the order in which they were published.
-    ready: BTreeMap<u64, Held>,
-    taken: HashMap<u64, (Owner, Held)>,
+    ready: BTreeMap<i64, Held>,
+    taken: HashMap<i64, (Owner, Held)>,
     bytes: usize,
     /// How much each consumer holds.
     consumers: HashMap<Owner, usize>,
@@ -60,7 +60,7 @@ struct Group {
     changed: Arc<Notify>,
 }
 
-type Owner = u64;
+type Owner = i64;
 
 struct Held {
     message: Message,
@@ -92,8 +92,7 @@ impl Memory {
         let mut state = lock(&self.state);
         let state = &mut *state;
         let Some(found) = state.topics.get_mut(topic) else { return Ok(()) };
-        let grace = self.limits.grace;
-        found.groups.retain(|_, group| group.left_at.is_none_or(|left_at| left_at.elapsed() < grace));
+        found.forget_left(self.limits.grace);
         if found.groups.is_empty() {
             state.topics.remove(topic);
             return Ok(());
@@ -154,8 +153,10 @@ impl Broker for Memory {
             let mut state = lock(&self.state);
             let known = state.topics.get(&subscribe.topic);
             let known = known.is_some_and(|topic| topic.groups.contains_key(&subscribe.group));
-            let groups: usize = state.topics.values().map(|topic| topic.groups.len()).sum();
-            if !known && groups >= GROUPS_MAX {
+            if !known && state.groups() >= GROUPS_MAX {
+                state.forget_left(self.limits.grace);
+            }
+            if !known && state.groups() >= GROUPS_MAX {
                 return Err(BrokerError::Full(format!("the broker has {GROUPS_MAX} groups")));
             }
             state.numbers += 1;
@@ -175,6 +176,26 @@ impl Broker for Memory {
 
     fn features(&self) -> Features {
         Features { ttl: false, durable: false }
+    }
+}
+
+impl State {
+    fn groups(&self) -> usize {
+        self.topics.values().map(|topic| topic.groups.len()).sum()
+    }
+
+    fn forget_left(&mut self, grace: Duration) {
+        self.topics.retain(|_, topic| {
+            topic.forget_left(grace);
+            !topic.groups.is_empty()
+        });
+    }
+}
+
+impl Topic {
+    /// Forgets the groups that have had no consumer for too long.
+    fn forget_left(&mut self, grace: Duration) {
+        self.groups.retain(|_, group| group.left_at.is_none_or(|left_at| left_at.elapsed() < grace));
     }
 }
 
@@ -200,7 +221,7 @@ impl Group {
     }
 
     /// What was taken is nobody's any more.
-    fn untake(&mut self, id: u64) -> Option<Held> {
+    fn untake(&mut self, id: i64) -> Option<Held> {
         let (owner, held) = self.taken.remove(&id)?;
         if let Some(holds) = self.consumers.get_mut(&owner) {
             *holds = holds.saturating_sub(1);
@@ -279,7 +300,7 @@ impl Drop for Consumer {
     fn drop(&mut self) {
         self.with(|group| {
             let ours = group.taken.iter().filter(|(_, (owner, _))| *owner == self.owner);
-            let ours: Vec<u64> = ours.map(|(id, _)| *id).collect();
+            let ours: Vec<i64> = ours.map(|(id, _)| *id).collect();
             for id in ours {
                 if let Some(held) = group.untake(id) {
                     group.ready.insert(id, held);

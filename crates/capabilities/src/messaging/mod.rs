@@ -9,13 +9,18 @@ mod consume;
 pub mod envelope;
 mod memory;
 mod open;
+mod pipe;
+mod redis;
 mod settle;
+mod sqlite;
 #[cfg(test)]
 mod tests;
 
 pub use consume::{Backoff, Bulk, Consume, Outcome, Retry, consume};
 pub use memory::Memory;
 pub use open::Slot;
+pub use redis::Redis;
+pub use sqlite::Sqlite;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -107,10 +112,10 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token(Mark);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Mark {
     /// A message's number, and which of its deliveries this is.
-    Number { id: u64, lease: u32 },
+    Number { id: i64, lease: u32 },
     /// A broker's own text.
     Text(Box<str>),
 }

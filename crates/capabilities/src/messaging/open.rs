@@ -1,10 +1,15 @@
 //! From a broker's description to an open one: at start, or at its first use where it is `lazy`.
 
-use super::{BrokerError, Client, Memory};
+use super::redis::Settings as RedisSettings;
+use super::{BrokerError, Client, Memory, Redis, Sqlite};
 use crate::GrantError;
+use crate::redis::connect::Server;
 use sampan_app::{MessagingBackend, MessagingStore};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
+
+/// What to do about a broker that is down at start.
+const DOWN: &str = "start the broker, correct the url, or write `lazy = true` to start without it";
 
 /// A broker of an app, open or to be opened.
 pub struct Slot {
@@ -39,9 +44,39 @@ impl Slot {
         opened.cloned().map_err(|error| BrokerError::Unavailable(error.what))
     }
 
-    async fn connect(&self, _check: bool) -> Result<Client, GrantError> {
+    async fn connect(&self, check: bool) -> Result<Client, GrantError> {
         match &self.backend {
             MessagingBackend::Memory => Ok(Client::new(Memory::default())),
+            MessagingBackend::Sqlite { path, retention, messages_max } => {
+                let (path, retention, messages_max) = (path.clone(), *retention, *messages_max);
+                let runtime = self.runtime.clone();
+                let open = move || Sqlite::open(&path, retention, messages_max, runtime);
+                let opened = self.runtime.spawn_blocking(open).await;
+                let opened = opened.map_err(|error| self.error(&error.to_string(), "start sampan again"))?;
+                opened.map(Client::new)
+            }
+            MessagingBackend::Redis {
+                url,
+                processing_timeout,
+                redeliver_interval,
+                messages_max,
+                retention,
+            } => {
+                let settings = RedisSettings {
+                    processing_timeout: *processing_timeout,
+                    redeliver_interval: *redeliver_interval,
+                    messages_max: *messages_max,
+                    retention: *retention,
+                };
+                let server = Server::parse_any(url.reveal()).ok_or_else(|| {
+                    self.error("its url is not one of Redis", "write redis://HOST:PORT, rediss:// for TLS, or unix://PATH")
+                })?;
+                let redis = Redis::new(server, settings, self.runtime.clone());
+                if check {
+                    redis.check().await.map_err(|error| self.error(&error.to_string(), DOWN))?;
+                }
+                Ok(Client::new(redis))
+            }
             _ => Err(self.error("this version has only memory", "write `type = \"memory\"`")),
         }
     }
