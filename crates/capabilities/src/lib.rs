@@ -5,7 +5,9 @@
 
 mod absent;
 mod backends;
+pub mod bindings;
 pub mod config;
+pub mod configuration;
 mod explain;
 pub mod files;
 mod host;
@@ -13,10 +15,12 @@ pub mod http;
 pub mod keyvalue;
 mod link;
 mod link_component;
+pub mod lock;
 mod prepared;
 pub mod preview1;
 pub mod properties;
 pub mod redis;
+pub mod secrets;
 pub mod services;
 pub mod snapshots;
 pub mod sockets;

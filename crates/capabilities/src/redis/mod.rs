@@ -3,9 +3,11 @@
 //! A guest has a connection for itself while it holds one, because commands such as SELECT and MULTI change
 //! what a connection is. Afterwards it goes back to the app's pool, unless it may have been changed.
 
+pub(crate) mod call;
 pub(crate) mod connect;
 pub mod host;
 pub(crate) mod link;
+pub(crate) mod metadata;
 mod pool;
 #[cfg(test)]
 pub(crate) mod tests;
