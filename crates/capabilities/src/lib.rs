@@ -5,8 +5,10 @@
 
 mod absent;
 mod backends;
+pub mod bindings;
 pub mod config;
 mod embedded;
+pub mod configuration;
 mod explain;
 pub mod files;
 mod host;
@@ -15,10 +17,12 @@ pub mod keyvalue;
 mod link;
 mod link_component;
 pub mod messaging;
+pub mod lock;
 mod prepared;
 pub mod preview1;
 pub mod properties;
 pub mod redis;
+pub mod secrets;
 pub mod services;
 pub mod snapshots;
 pub mod sockets;

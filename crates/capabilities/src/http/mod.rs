@@ -12,7 +12,7 @@ pub mod host;
 mod local;
 pub(crate) mod policy;
 mod pool;
-mod redirect;
+pub(crate) mod redirect;
 
 #[cfg(test)]
 mod tests;

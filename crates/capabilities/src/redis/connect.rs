@@ -4,8 +4,10 @@
 //! which the app's stores were opened, so that a guest that loops holds up nobody's connection.
 
 use crate::http::connect::{race, system_tls};
-use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo};
+use ::redis::aio::{MultiplexedConnection, PubSub};
+use ::redis::{
+    AsyncConnectionConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo, RedisError,
+};
 use rustls::pki_types::ServerName;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -85,6 +87,11 @@ impl Server {
         self
     }
 
+    /// The number of the database.
+    pub fn database(&self) -> i64 {
+        self.settings.db()
+    }
+
     /// For messages.
     pub fn shown(&self) -> String {
         if let Some(path) = &self.socket {
@@ -113,15 +120,12 @@ impl Connection {
         runtime: &Handle,
         permit: impl FnOnce(&[IpAddr]) -> Vec<IpAddr> + Send + 'static,
     ) -> Result<Connection, ConnectError> {
-        let shown = server.shown();
+        let late = silent(&server);
         // All of it belongs to that runtime: socket, timer and driver.
         let opening = async { tokio::time::timeout(CONNECT_TIMEOUT, connect(server, permit)).await };
         match runtime.spawn(opening).await {
             Ok(Ok(opened)) => opened,
-            Ok(Err(_)) => Err(ConnectError::Unreachable(format!(
-                "{shown} did not answer within {} seconds",
-                CONNECT_TIMEOUT.as_secs()
-            ))),
+            Ok(Err(_)) => Err(late),
             Err(_) => Err(ConnectError::Unreachable("the runtime of the stores has ended".to_owned())),
         }
     }
@@ -143,16 +147,47 @@ impl Drop for Connection {
     }
 }
 
+/// A connection that receives what is published, and does nothing else. Must be called inside the runtime of
+/// the drivers. Its time is bounded as that of every connection.
+pub async fn subscriber(server: &Server) -> Result<PubSub, ConnectError> {
+    let opening = async {
+        let (stream, _) = dial(server, <[_]>::to_vec).await?;
+        PubSub::new(&server.settings, stream).await.map_err(|error| not_ready(server, &error))
+    };
+    tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| Err(silent(server)))
+}
+
 async fn connect(
     server: Server,
     permit: impl FnOnce(&[IpAddr]) -> Vec<IpAddr>,
 ) -> Result<Connection, ConnectError> {
+    let (stream, address) = dial(&server, permit).await?;
+    let budget = Arc::new(AtomicU64::new(u64::MAX));
+    let stream = Bounded { stream, budget: Arc::clone(&budget) };
+    // Times are limited by whoever sends a command, who knows what it is.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+    let made = MultiplexedConnection::new_with_config(&server.settings, stream, config).await;
+    let (redis, driver) = made.map_err(|error| not_ready(&server, &error))?;
+    let driver = tokio::spawn(driver).abort_handle();
+    Ok(Connection { redis, driver, address, budget })
+}
+
+/// A socket, with TLS where it is wanted.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Everything before the protocol begins.
+async fn dial(
+    server: &Server,
+    permit: impl FnOnce(&[IpAddr]) -> Vec<IpAddr>,
+) -> Result<(Box<dyn Stream>, IpAddr), ConnectError> {
     let shown = server.shown();
     let unreachable =
         |why: &dyn std::fmt::Display| ConnectError::Unreachable(format!("cannot reach {shown}: {why}"));
     if let Some(path) = &server.socket {
         let stream = tokio::net::UnixStream::connect(path).await.map_err(|error| unreachable(&error))?;
-        return log_in(&server, stream, IpAddr::V4(Ipv4Addr::LOCALHOST)).await;
+        return Ok((Box::new(stream), IpAddr::V4(Ipv4Addr::LOCALHOST)));
     }
     let found = tokio::net::lookup_host((server.host.as_str(), server.port)).await;
     let addresses: Vec<IpAddr> = found.map_err(|error| unreachable(&error))?.map(|one| one.ip()).collect();
@@ -164,7 +199,7 @@ async fn connect(
     // Small commands should not wait for more to come; where this fails they are only slower.
     let _ = tcp.set_nodelay(true);
     let address = tcp.peer_addr().map_err(|error| unreachable(&error))?.ip();
-    let Some(tls) = &server.tls else { return log_in(&server, tcp, address).await };
+    let Some(tls) = &server.tls else { return Ok((Box::new(tcp), address)) };
     let config = match tls {
         Tls::Own(config) => Arc::clone(config),
         Tls::System => {
@@ -178,20 +213,12 @@ async fn connect(
     let name = ServerName::try_from(server.host.clone()).map_err(|error| unreachable(&error))?;
     let connector = tokio_rustls::TlsConnector::from(config);
     let stream = connector.connect(name, tcp).await.map_err(|error| unreachable(&error))?;
-    log_in(&server, stream, address).await
+    Ok((Box::new(stream), address))
 }
 
-async fn log_in(
-    server: &Server,
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    address: IpAddr,
-) -> Result<Connection, ConnectError> {
-    let budget = Arc::new(AtomicU64::new(u64::MAX));
-    let stream = Bounded { stream, budget: Arc::clone(&budget) };
-    // Times are limited by whoever sends a command, who knows what it is.
-    let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
-    let made = MultiplexedConnection::new_with_config(&server.settings, stream, config).await;
-    let (redis, driver) = made.map_err(|error| match error.kind() {
+/// An error of the first commands on a connection.
+fn not_ready(server: &Server, error: &RedisError) -> ConnectError {
+    match error.kind() {
         ErrorKind::AuthenticationFailed => ConnectError::Login(error.to_string()),
         _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => {
             ConnectError::Login(error.to_string())
@@ -199,9 +226,12 @@ async fn log_in(
         _ => {
             ConnectError::Unreachable(format!("{} is no Redis server, or not ready: {error}", server.shown()))
         }
-    })?;
-    let driver = tokio::spawn(driver).abort_handle();
-    Ok(Connection { redis, driver, address, budget })
+    }
+}
+
+fn silent(server: &Server) -> ConnectError {
+    let (shown, seconds) = (server.shown(), CONNECT_TIMEOUT.as_secs());
+    ConnectError::Unreachable(format!("{shown} did not answer within {seconds} seconds"))
 }
 
 /// A stream that ends when more comes in than is allowed.
