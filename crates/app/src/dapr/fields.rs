@@ -15,6 +15,8 @@ pub(super) struct Fields<'a> {
     pub span: Span,
     entries: &'a [(Key, Node)],
     known: Vec<&'static str>,
+    /// Keys that must be there and are not, and what to do.
+    missing: Vec<(&'static str, String)>,
 }
 
 /// A text and where it stands.
@@ -32,10 +34,12 @@ impl<'a> Fields<'a> {
                 report_twice(entries, f);
                 // A map in block style spans many lines: its first key is marked.
                 let span = entries.first().map_or(node.span, |(key, _)| key.span);
-                Some(Fields { path, span, entries, known: Vec::new() })
+                Some(Fields { path, span, entries, known: Vec::new(), missing: Vec::new() })
             }
             // As an empty map.
-            Value::Null => Some(Fields { path, span: node.span, entries: &[], known: Vec::new() }),
+            Value::Null => {
+                Some(Fields { path, span: node.span, entries: &[], known: Vec::new(), missing: Vec::new() })
+            }
             _ => {
                 wrong_type(&path, node, "a map", f);
                 None
@@ -73,10 +77,10 @@ impl<'a> Fields<'a> {
         Fields::new(self.path_of(key), node, f)
     }
 
-    /// As [`Fields::fields`]; a missing one is an error.
+    /// As [`Fields::fields`]; a missing one is an error, which [`Fields::finish`] says.
     pub fn require_fields(&mut self, key: &'static str, help: &str, f: &mut Findings) -> Option<Fields<'a>> {
         if self.get(key).is_none() {
-            self.missing(key, help, f);
+            self.missing.push((key, help.to_owned()));
         }
         self.fields(key, f)
     }
@@ -91,10 +95,10 @@ impl<'a> Fields<'a> {
         self.text(key, f).map(|text| text.text.to_owned())
     }
 
-    /// As [`Fields::text`]; a missing or empty one is an error.
+    /// As [`Fields::text`]; an empty one is an error, and a missing one, which [`Fields::finish`] says.
     pub fn require(&mut self, key: &'static str, help: &str, f: &mut Findings) -> Option<Text<'a>> {
         if self.get(key).is_none() {
-            self.missing(key, help, f);
+            self.missing.push((key, help.to_owned()));
             return None;
         }
         let text = self.text(key, f)?;
@@ -103,13 +107,6 @@ impl<'a> Fields<'a> {
             return None;
         }
         Some(text)
-    }
-
-    fn missing(&self, key: &str, help: &str, f: &mut Findings) {
-        // Whoever wrote it nearly right is told that in `finish`.
-        if !self.entries.iter().any(|(name, _)| slip(&name.text, [key]).is_some()) {
-            f.error_help(self.span, format!("`{}` is missing", self.path_of(key)), help);
-        }
     }
 
     pub fn boolean(&mut self, key: &'static str, f: &mut Findings) -> Option<bool> {
@@ -162,19 +159,23 @@ impl<'a> Fields<'a> {
         self.entries
     }
 
-    /// Says what is certainly a slip.
-    pub fn finish(self, f: &mut Findings) {
+    /// Says what is certainly a slip, and what is missing.
+    pub fn finish(mut self, f: &mut Findings) {
         let has = |key: &str| self.entries.iter().any(|(name, _)| name.text.eq_ignore_ascii_case(key));
-        let missing: Vec<_> = self.known.iter().copied().filter(|known| !has(known)).collect();
+        let absent: Vec<_> = self.known.iter().copied().filter(|known| !has(known)).collect();
+        let place = if self.path.is_empty() { "the resource" } else { &self.path };
         for (name, _) in self.entries {
             if self.known.iter().any(|known| known.eq_ignore_ascii_case(&name.text)) {
                 continue;
             }
-            if let Some(meant) = slip(&name.text, missing.iter().copied()) {
-                let place = if self.path.is_empty() { "the resource" } else { &self.path };
+            if let Some(meant) = slip(&name.text, absent.iter().copied()) {
                 let message = format!("unknown key {} in {place}", quoted(&name.text));
                 f.error_help(name.span, message, format!("did you mean `{meant}`?"));
+                self.missing.retain(|(key, _)| *key != meant);
             }
+        }
+        for (key, help) in &self.missing {
+            f.error_help(self.span, format!("`{}` is missing", self.path_of(key)), help);
         }
     }
 }

@@ -92,7 +92,7 @@ pub(super) fn read(
         name: name?,
         pubsub: pubsub.text.to_owned(),
         topic: topic.text.to_owned(),
-        rules,
+        rules: rules.into_iter().flatten().collect(),
         default_path,
         dead_letter_topic,
         raw_payload,
@@ -104,7 +104,8 @@ pub(super) fn read(
     })
 }
 
-fn read_routes(mut routes: Fields<'_>, f: &mut Findings) -> (Vec<Rule>, Option<String>) {
+/// The rules, `None` for one that is wrong, and the default.
+fn read_routes(mut routes: Fields<'_>, f: &mut Findings) -> (Vec<Option<Rule>>, Option<String>) {
     let items = routes.items("rules", f);
     let rule = |node| {
         let mut rule = Fields::new("spec.routes.rules", node, f)?;
@@ -113,7 +114,7 @@ fn read_routes(mut routes: Fields<'_>, f: &mut Findings) -> (Vec<Rule>, Option<S
         rule.finish(f);
         Some(Rule { expression, path: path?.text.to_owned() })
     };
-    let rules = items.iter().filter_map(rule).collect();
+    let rules = items.iter().map(rule).collect();
     let default = routes.string("default", f);
     routes.finish(f);
     (rules, default)

@@ -52,9 +52,7 @@ fn keys_and_types() {
                 "PEM",
             ),
             ("[telemetry]\notlp = \"x\"", "otlp", "`telemetry.otlp` is not supported yet", "newer version"),
-            ("[dapr]\nhttp = \"x\"", "dapr", "`dapr` is not supported yet", ""),
             ("[messaging.x]\ntype = \"redis\"", "messaging", "`messaging` is not supported yet", ""),
-            ("[[trigger.topic]]\ntopic = \"x\"", "trigger", "`trigger` is not supported yet", ""),
             ("[variables]\n\"a-b\" = \"1\"", "\"a-b\"", "`a-b` is not the name of a variable", "`_`"),
             ("[variables]\na = 1", "1", "`variables.a`: expected a table, found an integer", ""),
             (
@@ -120,7 +118,7 @@ fn components() {
         ),
         ("grant = { files = [\"a:/x\", \"b:/x/\"] }", "\"b:/x/\"", "a name that it has already", ""),
         ("grant = { htp = [] }", "htp", "unknown key `htp` in `component.b.grant`", "`http`"),
-        ("grant = { messaging = [\"x\"] }", "messaging", "is not supported yet", ""),
+        ("grant = { messaging = [\"x\"] }", "\"x\"", "there is no broker `x`", "[messaging.NAME]"),
     ] {
         let text = of(keys);
         let findings = bad("sampan.toml", &text);

@@ -1,15 +1,19 @@
 //! Manifests as users write them: what they mean, and what is said of those that are wrong.
 
 mod bad_input;
+mod dapr;
 mod docs;
 mod filter_results;
 mod find;
 mod image;
 mod policy;
+mod resources;
+mod resources_bad;
 mod sampan;
 mod spin;
 mod spin_apps;
 mod spin_files;
+mod triggers;
 mod upstream;
 mod variables;
 

@@ -281,9 +281,9 @@ fn what_is_wrong_with_the_outline() {
         (edit("spin_manifest_version = 2", ""), "", "no `spin_manifest_version`", "= 2"),
         (edit("spin_manifest_version = 2", "spin_manifest_version = 3"), "3", "version of Spin's", "\"1\""),
         (
-            edit("[[trigger.http]]", "[[trigger.redis]]\nchannel = \"a\"\n[[trigger.http]]"),
-            "redis",
-            "`redis` are not supported yet",
+            edit("[[trigger.http]]", "[[trigger.timer]]\ncrontab = \"a\"\n[[trigger.http]]"),
+            "timer",
+            "`timer` are not supported yet",
             "http",
         ),
         (edit("component = \"inner\"", "component = \"iner\""), "\"iner\"", "no component `iner`", "`inner`"),
@@ -393,7 +393,7 @@ fn what_is_wrong_with_version_1() {
         V1.replacen(from, to, 1)
     };
     for (text, marked, message) in [
-        (edit("type = \"http\"", "type = \"redis\""), "\"redis\"", "type `redis` are not supported yet"),
+        (edit("type = \"http\"", "type = \"mqtt\""), "\"mqtt\"", "type `mqtt` are not supported yet"),
         (edit("base = \"/base\"", "base = \"base\""), "\"base\"", "`base` is not a base"),
         (
             edit("id = \"api\"", "id = \"Fileserver\""),

@@ -40,7 +40,7 @@ pub(super) fn read(
         dapr.app_id = id.text.to_owned();
     }
     dapr.app = app_channel(&mut table, f);
-    let may_hold_token = table.has_like("token");
+    let may_hold_token = table.has_like("tok");
     f.hide(may_hold_token);
     dapr.api_token = token(&mut table, "api_token", API_TOKEN, source, variables, f);
     dapr.app_token = token(&mut table, "app_token", APP_TOKEN, source, variables, f);

@@ -95,7 +95,11 @@ pub(super) fn read_redis(
     let id = table.string("id", f);
     let component = table.require("component", f, "add `component = \"NAME\"`");
     let component = component.and_then(|value| component_name(&value, id, place, app, f));
+    let named = table.has("address") || address.is_some();
     let own = redis_address(&mut table, place.variables, f);
+    if !named {
+        report_no_address(table.span, f);
+    }
     let channel = redis_channel(&mut table, own.as_ref().or(address), component, f);
     table.finish(f);
     app.topic_triggers.extend(channel);
@@ -130,6 +134,11 @@ pub(super) fn redis_address(
     Some(Secret::new(expanded.text))
 }
 
+pub(super) fn report_no_address(span: Span, f: &mut Findings) {
+    let help = "add `address = \"redis://HOST:6379\"` to the app's trigger";
+    f.error_help(span, "the trigger has no address of Redis", help);
+}
+
 fn redis_channel(
     table: &mut Table<'_>,
     address: Option<&Secret>,
@@ -137,10 +146,6 @@ fn redis_channel(
     f: &mut Findings,
 ) -> Option<TopicTrigger> {
     let channel = table.require("channel", f, "add `channel = \"NAME\"`").and_then(|value| value.string(f));
-    if address.is_none() {
-        let help = "add `address = \"redis://HOST:6379\"` to the app's trigger";
-        f.error_help(table.span, "the trigger has no address of Redis", help);
-    }
     Some(TopicTrigger {
         broker: Broker::RedisChannel { url: address?.clone() },
         topic: channel?.text.to_owned(),

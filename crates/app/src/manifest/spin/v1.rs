@@ -74,7 +74,12 @@ fn read_app_trigger<'a>(mut table: Table<'a>, variables: &Variables, f: &mut Fin
     let kind = table.string("type", f);
     let read = match kind.map(|kind| kind.text) {
         None | Some("http") => AppTrigger::Http { base: table.string("base", f) },
-        Some("redis") => AppTrigger::Redis { address: trigger::redis_address(&mut table, variables, f) },
+        Some("redis") => {
+            if !table.has("address") {
+                trigger::report_no_address(table.span, f);
+            }
+            AppTrigger::Redis { address: trigger::redis_address(&mut table, variables, f) }
+        }
         Some(_) => {
             kind.inspect(|kind| v2::report_trigger(*kind, f));
             return AppTrigger::Unknown;
