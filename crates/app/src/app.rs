@@ -300,7 +300,7 @@ pub struct KeyValueDatabase {
     pub connections: u32,
     /// How long a statement may take.
     pub timeout: Duration,
-    /// Letters, digits and underscores; for PostgreSQL perhaps `SCHEMA.TABLE`.
+    /// See [`is_table_name`]; a schema only for PostgreSQL.
     pub table: String,
     /// The table beside it in which Dapr notes what it has made.
     pub metadata_table: String,
@@ -338,6 +338,18 @@ impl KeyValueDatabase {
             cleanup: Some(Duration::from_secs(3600)),
         }
     }
+}
+
+/// Whether a text can be the name of a table, `TABLE` or `SCHEMA.TABLE`, without quotes and in every database.
+pub fn is_table_name(text: &str) -> bool {
+    let is_word = |word: &str| {
+        let first = word.chars().next();
+        word.len() <= 63
+            && first.is_some_and(|letter| !letter.is_ascii_digit())
+            && word.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    };
+    let words: Vec<&str> = text.split('.').collect();
+    words.len() <= 2 && words.into_iter().all(is_word)
 }
 
 /// A database.

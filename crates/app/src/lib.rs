@@ -20,7 +20,7 @@ mod upstream;
 pub use app::{
     App, Asset, Build, Cgi, CgiDialect, Component, ComponentKind, KeyValueBackend, KeyValueDatabase,
     KeyValueStore, Listen, PostgresLayout, RedisLayout, Route, Secret, Serving, SqlBackend, SqlStore,
-    StaticFolder, Target, Tls,
+    StaticFolder, Target, Tls, is_table_name,
 };
 pub use dapr::{AppChannel, AppProtocol, Dapr};
 pub use diagnostic::{Diagnostic, Place, Severity};

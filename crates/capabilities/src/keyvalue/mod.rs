@@ -4,6 +4,7 @@
 //! bounded here, for every interface and every backend. Dapr's state is such a store too: what it needs beyond
 //! the guests' interfaces (versions, transactions, times to live, queries) is in every backend alike.
 
+pub mod component;
 mod database;
 #[cfg(test)]
 mod failing;

@@ -2,7 +2,7 @@
 //! (dapr/components-contrib, state/postgresql, common/component/postgresql, state/mysql).
 //!
 //! Names of tables cannot be parameters: they have letters, digits and underscores, and a dot perhaps
-//! (`sampan_app::KeyValueDatabase::check`).
+//! (`sampan_app::is_table_name`).
 
 use super::json::{self, Column};
 use crate::keyvalue::{Entry, StoreError};

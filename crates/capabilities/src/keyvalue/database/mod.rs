@@ -156,10 +156,13 @@ impl Shared {
         match &self.tables {
             Tables::Postgres(version) => {
                 tables::make_postgres(connection, *version, table, metadata_table).await?;
-                Ok(match version {
+                let layout = match version {
                     PostgresLayout::V1 => Layout::postgres_v1(table),
                     PostgresLayout::V2 => Layout::postgres_v2(table),
-                })
+                };
+                // Dapr's notes may be those of another table.
+                exists(connection, &layout, "").await?;
+                Ok(layout)
             }
             Tables::MySql(schema) => {
                 let rows = select(connection, "SELECT VERSION()", vec![]).await?;
@@ -235,15 +238,20 @@ async fn versioned(
     Ok(changed > 0)
 }
 
-/// One attempt at a transaction.
+/// One attempt at a transaction. Each statement sees what others have committed before it.
 async fn transact(
     at: &Connection,
     layout: &Layout,
-    writes: Vec<Write>,
+    writes: &[Write],
 ) -> Result<Result<(), usize>, StoreError> {
-    execute(at, "START TRANSACTION ISOLATION LEVEL READ COMMITTED", vec![]).await?;
-    for (place, one) in writes.into_iter().enumerate() {
-        if !write(at, layout, one).await? {
+    if matches!(layout.kind, Kind::MySql(_)) {
+        execute(at, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED", vec![]).await?;
+        execute(at, "START TRANSACTION", vec![]).await?;
+    } else {
+        execute(at, "START TRANSACTION ISOLATION LEVEL READ COMMITTED", vec![]).await?;
+    }
+    for (place, one) in writes.iter().enumerate() {
+        if !write(at, layout, one.clone()).await? {
             execute(at, "ROLLBACK", vec![]).await?;
             return Ok(Err(place));
         }
@@ -293,13 +301,13 @@ impl Backend for Database {
     fn transact(&self, writes: Vec<Write>) -> Answer<'_, Result<(), usize>> {
         Box::pin(async move {
             writes.iter().try_for_each(|write| self.shared.check_key(&write.key))?;
-            let mut left = TRANSACTIONS_MAX;
+            let mut attempt = 1;
             loop {
-                left -= 1;
-                let again = if left > 0 { writes.clone() } else { Vec::new() };
-                let done = self.shared.with(async |at, layout| transact(at, layout, again).await).await;
+                let done = self.shared.with(async |at, layout| transact(at, layout, &writes).await).await;
                 match done {
-                    Err(StoreError::Unavailable(why)) if left > 1 && why == DEADLOCK => {}
+                    Err(StoreError::Unavailable(why)) if why == DEADLOCK && attempt < TRANSACTIONS_MAX => {
+                        attempt += 1
+                    }
                     other => return other,
                 }
             }
