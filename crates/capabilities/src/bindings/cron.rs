@@ -80,3 +80,100 @@ impl<C: Clock> Cron<C> {
         Event { data: Vec::new(), metadata }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// A clock that goes on when somebody waits for it.
+    #[derive(Clone)]
+    struct Manual(Arc<Mutex<SystemTime>>);
+
+    impl Manual {
+        fn at(seconds: u64) -> Self {
+            Manual(Arc::new(Mutex::new(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))))
+        }
+
+        fn set(&self, seconds: u64) {
+            *self.0.lock().unwrap() = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        }
+
+        fn seconds(&self) -> u64 {
+            self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+        }
+    }
+
+    impl Clock for Manual {
+        fn now(&self) -> SystemTime {
+            *self.0.lock().unwrap()
+        }
+
+        async fn sleep(&self, duration: Duration) {
+            *self.0.lock().unwrap() += duration;
+        }
+    }
+
+    /// The next tick: when it came, and how many others it stands for.
+    fn next(cron: &mut Cron<Manual>) -> (u64, Option<String>) {
+        let event = futures::executor::block_on(cron.next()).expect("a tick");
+        (cron.clock.seconds(), event.metadata.get("missedTicks").cloned())
+    }
+
+    fn cron(text: &str, start: u64) -> (Cron<Manual>, Manual) {
+        let clock = Manual::at(start);
+        (Cron::new(Schedule::parse(text).expect(text), clock.clone()), clock)
+    }
+
+    /// Midnight, UTC, of a day in 2026: hours of every zone begin at full minutes.
+    const START: u64 = 1_780_272_000;
+
+    #[test]
+    fn ticks_come_when_they_are_due() {
+        let (mut cron, _) = cron("0 */5 * * * *", START);
+        for count in 1..5 {
+            assert_eq!(next(&mut cron), (START + count * 300, None));
+        }
+        let (mut every, _) = self::cron("@every 90s", START + 7);
+        for count in 1..5 {
+            assert_eq!(next(&mut every), (START + 7 + count * 90, None));
+        }
+    }
+
+    #[test]
+    fn ticks_that_went_by_are_one_and_are_counted() {
+        let (mut cron, clock) = cron("* * * * *", START);
+        assert_eq!(next(&mut cron), (START + 60, None));
+        // Whoever reads was busy for a little longer than one tick, and in time for the one after.
+        clock.set(START + 125);
+        assert_eq!(next(&mut cron), (START + 125, None));
+        assert_eq!(next(&mut cron), (START + 180, None));
+        // The machine slept.
+        clock.set(START + 180 + 600);
+        assert_eq!(next(&mut cron), (START + 780, Some("9".to_owned())));
+        assert_eq!(next(&mut cron), (START + 840, None));
+        clock.set(START + 10_000_000 - 10_000_000 % 60);
+        assert_eq!(next(&mut cron).1, Some("1000".to_owned()), "counted up to a limit");
+        assert_eq!(next(&mut cron), (START + 10_000_000 - 10_000_000 % 60 + 60, None));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_repeats_no_tick() {
+        let (mut cron, clock) = cron("* * * * *", START);
+        assert_eq!(next(&mut cron), (START + 60, None));
+        clock.set(START + 30);
+        assert_eq!(next(&mut cron), (START + 120, None), "60 was delivered");
+        // Far back: the clock was wrong before.
+        clock.set(START - 86_400);
+        assert_eq!(next(&mut cron), (START - 86_400 + 60, None));
+    }
+
+    #[test]
+    fn a_future_that_is_dropped_loses_no_tick() {
+        let (mut cron, clock) = cron("* * * * *", START);
+        drop(cron.next());
+        clock.set(START + 60);
+        drop(cron.next());
+        assert_eq!(next(&mut cron), (START + 60, None));
+    }
+}
