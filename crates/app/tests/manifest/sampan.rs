@@ -199,6 +199,55 @@ fn routes_and_stores() {
 }
 
 #[test]
+fn stores_in_every_layout() {
+    let text = r#"
+[[route]]
+path = "/..."
+to = "static:public"
+[keyvalue.hashes]
+url = "redis://127.0.0.1"
+layout = "dapr"
+ttl = "1h"
+[keyvalue.rows]
+type = "postgresql"
+url = "postgres://u@h/d"
+layout = "v1"
+table = "own.state"
+metadata_table = "own.notes"
+ca = "ca.pem"
+connections = 3
+[keyvalue.bytes]
+url = "postgres://u@h/d"
+[keyvalue.maria]
+url = "mariadb://u@h"
+schema = "mine"
+[keyvalue.file]
+path = "a.db"
+table = "things"
+"#;
+    let (app, _) = good("sampan.toml", text);
+    let backend = |name: &str| app.keyvalue[name].backend.clone();
+    let ttl = Some(Duration::from_secs(3600));
+    let (url, layout) = (Secret::new("redis://127.0.0.1"), RedisLayout::Dapr);
+    assert_eq!(backend("hashes"), KeyValueBackend::Redis { url, prefix: String::new(), layout, ttl });
+    let url = || Secret::new("postgres://u@h/d");
+    let database = KeyValueDatabase {
+        ca: Some(app.root.join("ca.pem")),
+        connections: 3,
+        table: "own.state".into(),
+        metadata_table: "own.notes".into(),
+        ..KeyValueDatabase::new(url())
+    };
+    assert_eq!(backend("rows"), KeyValueBackend::Postgres { layout: PostgresLayout::V1, database });
+    let database = KeyValueDatabase::new(url());
+    assert_eq!(backend("bytes"), KeyValueBackend::Postgres { layout: PostgresLayout::V2, database });
+    let database = KeyValueDatabase::new(Secret::new("mariadb://u@h"));
+    assert_eq!(backend("maria"), KeyValueBackend::MySql { schema: "mine".into(), database });
+    let KeyValueBackend::Sqlite { path, table, .. } = backend("file") else { panic!("a file") };
+    assert_eq!((path, table.as_str()), (app.root.join("a.db"), "things"));
+}
+
+#[test]
 fn little_is_enough() {
     let (app, warnings) = good("sampan.toml", "[[route]]\npath = \"/...\"\nto = \"static:public\"\n");
     assert_eq!((app.name.as_str(), app.listen.len(), warnings.len()), ("folder", 0, 0));

@@ -147,7 +147,7 @@ pub struct Write {
     pub ttl: Option<Duration>,
     pub condition: Condition,
     /// Dapr's first-write: marks the record where the layout has such a mark (Redis: the field `first-write`).
-    /// From then on only a write that names the version, or that the record is absent, may replace the value.
+    /// From then on a write whose condition is [`Condition::Always`] does not replace it, and answers `false`.
     pub first_write: bool,
 }
 

@@ -1,12 +1,20 @@
 //! One suite, run on every backend, and what is special about each.
 
+mod cross_read;
+mod databases;
 mod durability;
+mod questions;
 mod redis;
 mod sqlite;
+mod state;
 mod suite;
 
 use super::*;
-use sampan_app::{KeyValueBackend, KeyValueStore, RedisLayout, Secret};
+use sampan_app::{KeyValueBackend, KeyValueDatabase, KeyValueStore, PostgresLayout, RedisLayout, Secret};
+use sampan_testing::servers::{MariaDb, Postgres};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs a test with the tasks it spawns in one thread.
 pub fn run(test: impl Future<Output = ()>) {
@@ -39,6 +47,57 @@ fn redis_backend(url: &str, prefix: &str) -> KeyValueBackend {
     KeyValueBackend::redis(Secret::new(url), prefix)
 }
 
+fn dapr_backend(url: &str, prefix: &str) -> KeyValueBackend {
+    let (url, prefix) = (Secret::new(url), prefix.to_owned());
+    KeyValueBackend::Redis { url, prefix, layout: RedisLayout::Dapr, ttl: None }
+}
+
+/// The servers that all tests share.
+fn postgres() -> Option<&'static Postgres> {
+    static SERVER: OnceLock<Option<Postgres>> = OnceLock::new();
+    SERVER.get_or_init(Postgres::start).as_ref()
+}
+
+fn mariadb() -> Option<&'static MariaDb> {
+    static SERVER: OnceLock<Option<MariaDb>> = OnceLock::new();
+    SERVER.get_or_init(MariaDb::start).as_ref()
+}
+
+/// Tables of their own on a shared server.
+fn tables(url: &str) -> KeyValueDatabase {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    KeyValueDatabase {
+        table: format!("t{number}_state"),
+        metadata_table: format!("t{number}_metadata"),
+        connections: 4,
+        ..KeyValueDatabase::new(Secret::new(url))
+    }
+}
+
+fn postgres_backend(layout: PostgresLayout) -> Option<KeyValueBackend> {
+    let database = tables(&postgres()?.url());
+    Some(KeyValueBackend::Postgres { layout, database })
+}
+
+fn mariadb_backend() -> Option<KeyValueBackend> {
+    let schema = "dapr_state_store".to_owned();
+    Some(KeyValueBackend::MySql { schema, database: tables(&mariadb()?.url()) })
+}
+
+/// A new, empty store of each kind, but for Redis, whose server is each test's own.
+fn backends(folder: &Path) -> Vec<(&'static str, KeyValueBackend)> {
+    let mut all = vec![
+        ("memory", KeyValueBackend::Memory),
+        ("sqlite", KeyValueBackend::sqlite(folder.join("state.sqlite"))),
+        ("sqlite in memory", KeyValueBackend::sqlite(":memory:")),
+    ];
+    all.extend(postgres_backend(PostgresLayout::V1).map(|backend| ("postgres v1", backend)));
+    all.extend(postgres_backend(PostgresLayout::V2).map(|backend| ("postgres v2", backend)));
+    all.extend(mariadb_backend().map(|backend| ("mariadb", backend)));
+    all
+}
+
 #[test]
 fn a_store_that_fails_says_so_in_every_operation() {
     run(async {
@@ -54,6 +113,9 @@ fn a_store_that_fails_says_so_in_every_operation() {
         assert_eq!(store.set_many(vec![(key(), vec![])]).await.unwrap_err(), down);
         assert_eq!(store.delete_many(vec![key()]).await.unwrap_err(), down);
         assert_eq!(store.increment(key(), 1).await.unwrap_err(), down);
+        assert_eq!(store.entries(vec![key()]).await.unwrap_err(), down);
+        assert_eq!(store.transact(vec![Write::delete(key())]).await.unwrap_err(), down);
+        assert_eq!(store.query(StateQuery::default()).await.unwrap_err(), down);
     });
 }
 

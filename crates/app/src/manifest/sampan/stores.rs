@@ -1,5 +1,9 @@
 //! `[keyvalue.NAME]` and `[sql.NAME]`: what stands behind the stores that components are granted.
 
+mod keyvalue;
+
+pub(super) use keyvalue::keyvalue;
+
 use crate::manifest::findings::{Findings, Span, quoted};
 use crate::manifest::names;
 use crate::manifest::tree::{Table, Text};
@@ -9,75 +13,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const KEYVALUE_TYPES: [&str; 3] = ["sqlite", "redis", "memory"];
 const SQL_TYPES: [&str; 3] = ["sqlite", "postgres", "mysql"];
+/// Those of them that are servers.
+const SERVERS: [&str; 2] = ["postgres", "mysql"];
 /// Types that later versions know.
-const LATER: [&str; 3] = ["dapr", "postgres", "mysql"];
+const LATER: [&str; 1] = ["dapr"];
 /// Connections of a database where the manifest does not say.
 pub(in crate::manifest) const CONNECTIONS: u32 = 16;
 /// How long a statement may take where the manifest does not say.
 pub(in crate::manifest) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
-
-pub(super) fn keyvalue(
-    table: Option<Table<'_>>,
-    app: &App,
-    variables: &Variables,
-    f: &mut Findings,
-) -> BTreeMap<String, KeyValueStore> {
-    let mut stores = BTreeMap::new();
-    for (name, value) in table.map(Table::into_entries).unwrap_or_default() {
-        let Some(table) = value.table(f).filter(|_| names::check(name, "a store", f)) else { continue };
-        // A store that is wrong stays declared, so that its grants are not reported as well.
-        f.hide(has_password(&table));
-        let store = read_keyvalue(name.text, table, app, variables, f);
-        f.hide(false);
-        let memory = KeyValueStore { backend: KeyValueBackend::Memory, lazy: false };
-        stores.insert(name.text.to_owned(), store.unwrap_or(memory));
-    }
-    stores
-}
-
-fn read_keyvalue(
-    name: &str,
-    mut table: Table<'_>,
-    app: &App,
-    variables: &Variables,
-    f: &mut Findings,
-) -> Option<KeyValueStore> {
-    let span = table.span;
-    let url = read_url(&mut table, variables, f);
-    let path = table.string("path", f);
-    let prefix = table.string("prefix", f);
-    let lazy = table.boolean("lazy", f).unwrap_or(false);
-    let by_url = |scheme: &str| matches!(scheme, "redis" | "rediss" | "unix").then_some("redis");
-    let kind = read_type(&mut table, &KEYVALUE_TYPES, url.as_ref().map(|url| &url.scheme), by_url, f);
-    table.finish(f);
-    let kind = kind?;
-    reject_unused(kind, "redis", url.as_ref().map(|url| url.span), "url", f);
-    reject_unused(kind, "sqlite", path.map(|text| text.span), "path", f);
-    reject_unused(kind, "redis", prefix.map(|text| text.span), "prefix", f);
-    let backend = match kind {
-        "memory" => KeyValueBackend::Memory,
-        "redis" => {
-            let Some(url) = url else {
-                f.error_help(
-                    span,
-                    "a store of type redis needs a `url`",
-                    "add `url = \"redis://127.0.0.1:6379\"`",
-                );
-                return None;
-            };
-            check_scheme(&url, &["redis", "rediss", "unix"], f)?;
-            let prefix = match prefix {
-                Some(prefix) => variables.expand_public(prefix, f)?.text,
-                None => String::new(),
-            };
-            KeyValueBackend::redis(url.secret, prefix)
-        }
-        _ => KeyValueBackend::sqlite(file(name, "keyvalue", path, app)),
-    };
-    Some(KeyValueStore { backend, lazy })
-}
 
 pub(super) fn sql(
     table: Option<Table<'_>>,
@@ -121,10 +65,10 @@ fn read_sql(
     store.ca = ca.map(|text| app.root.join(text.text));
     table.finish(f);
     let kind = kind?;
-    reject_unused(kind, "sqlite", path.map(|text| text.span), "path", f);
+    reject_unused(kind, &["sqlite"], path.map(|text| text.span), "path", f);
     if kind == "sqlite" {
-        reject_unused(kind, "postgres", url.as_ref().map(|url| url.span), "url", f);
-        reject_unused(kind, "postgres", ca.map(|text| text.span), "ca", f);
+        reject_unused(kind, &SERVERS, url.as_ref().map(|url| url.span), "url", f);
+        reject_unused(kind, &SERVERS, ca.map(|text| text.span), "ca", f);
         store.backend = SqlBackend::Sqlite { path: file(name, "sql", path, app) };
         return Some(store);
     }
@@ -243,9 +187,9 @@ fn read_type(
     None
 }
 
-/// A key that belongs to another type would be ignored.
-fn reject_unused(kind: &str, belongs_to: &str, span: Option<Span>, key: &str, f: &mut Findings) {
-    if let Some(span) = span.filter(|_| kind != belongs_to) {
+/// A key that belongs to other types would be ignored.
+fn reject_unused(kind: &str, belongs_to: &[&str], span: Option<Span>, key: &str, f: &mut Findings) {
+    if let Some(span) = span.filter(|_| !belongs_to.contains(&kind)) {
         f.error(span, format!("a store of type {kind} has no `{key}`"));
     }
 }

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// The metadata of a component.
+type Metadata<'a> = &'a [(&'a str, &'a str)];
+
 fn read(
     kind: &str,
     version: &str,
@@ -17,7 +20,7 @@ fn good(kind: &str, version: &str, values: &[(&str, &str)]) -> KeyValueBackend {
 
 #[test]
 fn redis_is_described_in_daprs_layout() {
-    let table: [(&[(&str, &str)], &str, Option<u64>); 6] = [
+    let table: [(Metadata<'_>, &str, Option<u64>); 6] = [
         (&[("redisHost", "localhost:6379"), ("redisPassword", "")], "redis://localhost:6379/0", None),
         (&[("redisHost", "h"), ("redisDB", "3"), ("ttlInSeconds", "60")], "redis://h:6379/3", Some(60)),
         (&[("redisHost", "h:1"), ("enableTLS", "true"), ("ttlInSeconds", "-1")], "rediss://h:1/0", None),
@@ -77,7 +80,7 @@ fn sqlite_is_described_by_its_connection_string() {
 
 #[test]
 fn postgres_is_described_by_words_a_url_or_fields() {
-    let table: [(&[(&str, &str)], &str); 5] = [
+    let table: [(Metadata<'_>, &str); 5] = [
         (
             &[("connectionString", "host=h user=u password='a \\' b' port=5 connect_timeout=10 database=d")],
             "host='h' user='u' password='a \\' b' port='5' connect_timeout='10' dbname='d'",
@@ -164,7 +167,7 @@ fn mysql_is_described_by_gos_form() {
 fn what_cannot_be_is_said_and_secrets_are_not() {
     let host = ("redisHost", "h:1");
     let words = ("connectionString", "user=u password=hunter2");
-    let table: [(&str, &str, &[(&str, &str)], &str, &str); 18] = [
+    let table: [(&str, &str, Metadata<'_>, &str, &str); 18] = [
         ("state.redis", "v1", &[], "redisHost", "lacks"),
         ("state.redis", "v2", &[host], "version", "there is no version \"v2\" of state.redis"),
         ("state.redis", "v1", &[host, ("redisType", "cluster")], "redisType", "nothing else is supported"),

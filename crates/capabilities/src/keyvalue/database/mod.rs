@@ -33,7 +33,7 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 /// How often a write that lost against others is tried again.
 const ATTEMPTS_MAX: usize = 64;
 /// The same for a transaction that the database ended because of others.
-const TRANSACTIONS_MAX: usize = 4;
+const TRANSACTIONS_MAX: usize = 8;
 
 /// What kind of tables, and where.
 #[derive(Clone, Debug)]
@@ -478,7 +478,7 @@ fn failed(error: &Error) -> StoreError {
             StoreError::Unavailable(error.to_string())
         }
         // MySQL's codes are in its text (ER_LOCK_DEADLOCK).
-        (Error::Query(query), None) if query.text.contains("(1213)") => {
+        (Error::Query(query), None) if query.text.contains("1213 (40001)") => {
             StoreError::Unavailable(DEADLOCK.to_owned())
         }
         (Error::Connection(_) | Error::Full, _) => StoreError::Unavailable(error.to_string()),

@@ -3,7 +3,6 @@
 use super::*;
 use rusqlite::Connection;
 use sampan_testing::temp_dir;
-use std::path::Path;
 
 fn backend(path: &Path) -> KeyValueBackend {
     KeyValueBackend::sqlite(path)
