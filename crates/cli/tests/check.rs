@@ -297,3 +297,36 @@ fn help_names_the_exit_codes() {
     assert!(finished.stdout.contains("Exit codes: 0 when"), "{}", finished.stdout);
     assert!(finished.stdout.contains("`*`") && finished.stdout.contains("127.0.0.1"), "{}", finished.stdout);
 }
+
+#[test]
+fn resources_of_dapr_are_read_too() {
+    let component = |spec: &str| {
+        format!(
+            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata:\n  name: statestore\nspec:\n  {spec}: state.redis\n"
+        )
+    };
+    let app =
+        app("grant = { dapr = [\"statestore\"] }\n[dapr]\ncomponents = \"components\"", &http_component(&[]));
+    app.write("components/store.yaml", component("type").as_bytes());
+    assert_says(&app.check(&[]), 0, &[]);
+
+    app.write("components/other.yml", b"kind: Deployment\n");
+    assert_says(&app.check(&[]), 0, &["warning: a resource of kind `Deployment`", "other.yml:1:7"]);
+
+    app.write("components/store.yaml", component("tpye").as_bytes());
+    let finished = app.check(&[]);
+    let parts = [
+        "error: unknown key `tpye` in spec",
+        "components/store.yaml:6:3",
+        "6 |   tpye: state.redis",
+        "did you mean `type`?",
+        "there is no component `statestore` for this app",
+    ];
+    assert_says(&finished, 1, &parts);
+    let finished = app.check(&["--json"]);
+    assert!(
+        finished.stdout.contains("store.yaml\"") && finished.stdout.contains("\"line\": 6"),
+        "{}",
+        finished.stdout
+    );
+}

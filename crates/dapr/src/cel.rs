@@ -7,7 +7,11 @@ mod cost;
 mod tests;
 
 use ::cel::common::ast::{Expr, IdedExpr};
-use ::cel::{Context, Env, Program, Value};
+use ::cel::common::types::{self, CelBool, CelString};
+use ::cel::common::value::CowVal;
+use ::cel::objects::{Key, Map};
+use ::cel::{Context, Env, ExecutionError, Program, Value};
+use regex::RegexBuilder;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,6 +19,8 @@ use std::sync::{Arc, OnceLock};
 
 /// A longer expression is refused: its evaluation takes as much stack as it has parts.
 const EXPRESSION_BYTES_MAX: usize = 1024;
+/// What a regular expression may take in memory, and so the time to compile it.
+const REGEX_BYTES_MAX: usize = 64 << 10;
 /// The variable that a rule asks.
 const EVENT: &str = "event";
 
@@ -67,17 +73,15 @@ impl Expression {
     pub fn matches(&self, event: &Json) -> Result<bool, String> {
         let value = match (&self.fields, event) {
             (Fields::Some(names), Json::Object(all)) => {
-                let used = names.iter().filter_map(|name| Some((name, all.get(name)?)));
-                let used: std::collections::BTreeMap<_, _> = used.collect();
-                self.cost.check(used.values().map(|value| cost::weight(value)).sum())?;
-                ::cel::to_value(used)
+                let used = || names.iter().filter_map(|name| Some((name, all.get(name)?)));
+                self.cost.check(used().map(|(_, value)| cost::weight(value)).sum())?;
+                map(used())
             }
             _ => {
                 self.cost.check(cost::weight(event))?;
-                ::cel::to_value(event)
+                value(event)
             }
         };
-        let value = value.map_err(|error| format!("the event has no value in CEL: {error}"))?;
         let mut context = Context::with_env(Arc::clone(environment()));
         context.add_variable_from_value(EVENT, value);
         self.evaluate(&context)
@@ -107,7 +111,54 @@ impl Expression {
 
 fn environment() -> &'static Arc<Env> {
     static ENVIRONMENT: OnceLock<Arc<Env>> = OnceLock::new();
-    ENVIRONMENT.get_or_init(|| Arc::new(Env::stdlib()))
+    ENVIRONMENT.get_or_init(|| {
+        let mut environment = Env::stdlib();
+        let (text, pattern) = (types::STRING_TYPE, vec![types::STRING_TYPE]);
+        let both = vec![types::STRING_TYPE, types::STRING_TYPE];
+        let member =
+            environment.add_member_overload("matches", "matches_string", text, pattern, regex_matches);
+        let function = environment.add_overload("matches", "matches", both, regex_matches);
+        member.and(function).expect("cel declares `matches` with its feature `regex` only");
+        Arc::new(environment)
+    })
+}
+
+/// A value of CEL. Whole numbers are `int` where they fit, so that they can be added to literals.
+fn value(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(truth) => Value::Bool(*truth),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Value::Int(number),
+            (None, Some(number)) => Value::UInt(number),
+            (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::String(Arc::new(text.clone())),
+        Json::Array(items) => Value::List(Arc::new(items.iter().map(value).collect())),
+        Json::Object(entries) => map(entries),
+    }
+}
+
+fn map<'a>(entries: impl IntoIterator<Item = (&'a String, &'a Json)>) -> Value {
+    let entry = |(name, json): (&String, &Json)| (Key::from(name.clone()), value(json));
+    Value::Map(Map { map: Arc::new(entries.into_iter().map(entry).collect()) })
+}
+
+/// CEL's `matches`, by expressions of bounded size.
+fn regex_matches<'a, 'v>(arguments: Vec<CowVal<'a, 'v>>) -> Result<CowVal<'a, 'v>, ExecutionError> {
+    let error = |message: String| ExecutionError::function_error("matches", message);
+    let texts = arguments.iter().map(|one| one.downcast_ref::<CelString<'_>>().map(|text| text.inner()));
+    let texts: Option<Vec<&str>> = texts.collect();
+    let Some([text, pattern]) = texts.as_deref() else {
+        return Err(error("two texts are needed".to_owned()));
+    };
+    let regex =
+        RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX).build();
+    match regex {
+        Ok(regex) => Ok(CowVal::owned(CelBool::from(regex.is_match(text)))),
+        Err(regex::Error::CompiledTooBig(_)) => Err(error("the regular expression is too large".to_owned())),
+        Err(_) => Err(error("this is no regular expression".to_owned())),
+    }
 }
 
 /// Events may be large, and most rules look at a field or two.

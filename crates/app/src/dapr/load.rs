@@ -49,34 +49,64 @@ pub(super) enum Need {
 /// All findings, of which at least one is an error.
 pub fn load(folder: &Path) -> Result<Resources, Vec<Diagnostic>> {
     let files = files(folder).map_err(|(message, help)| vec![no_place(folder, message, Some(help))])?;
-    let mut resources = Resources::default();
-    let mut findings = Vec::new();
-    let mut needs = Vec::new();
+    let mut reader = Reader::default();
     for file in &files {
-        let mut f = Findings::new(file);
         match read_text(file) {
-            Ok(text) => needs.extend(read_file(file, &text, &mut resources, &mut f)),
+            Ok(text) => reader.read(file, &text),
             Err(error) => {
                 let message = format!("cannot read {}: {error}", file.display());
-                findings.push(no_place(file, message, Some("check the file, or move it elsewhere")));
+                let help = "check the file, or move it elsewhere";
+                reader.findings.push(no_place(file, message, Some(help)));
             }
         }
-        findings.append(&mut f.into_list());
     }
-    findings.extend(needs.iter().filter_map(|(file, need, span)| unmet(need, file, *span, &resources)));
-    report_twice(&resources, &mut findings);
-    if findings.len() > FINDINGS_MAX {
-        let message = format!("{} more findings are not shown", findings.len() - FINDINGS_MAX);
-        // Errors are what must be corrected.
-        findings.sort_by_key(|one| one.severity == Severity::Warning);
-        findings.truncate(FINDINGS_MAX);
-        findings.push(no_place(folder, message, None));
+    reader.finish(folder)
+}
+
+/// As [`load`], of one file whose text is at hand.
+///
+/// # Errors
+/// All findings, of which at least one is an error.
+pub fn parse(file: &Path, text: &str) -> Result<Resources, Vec<Diagnostic>> {
+    let mut reader = Reader::default();
+    reader.read(file, text);
+    reader.finish(file)
+}
+
+#[derive(Default)]
+struct Reader {
+    resources: Resources,
+    findings: Vec<Diagnostic>,
+    /// What is named in a file.
+    needs: Vec<(PathBuf, Need, Span)>,
+}
+
+impl Reader {
+    fn read(&mut self, file: &Path, text: &str) {
+        let mut f = Findings::new(file);
+        self.needs.extend(read_file(file, text, &mut self.resources, &mut f));
+        self.findings.append(&mut f.into_list());
     }
-    if findings.iter().any(|one| one.severity == Severity::Error) {
-        return Err(findings);
+
+    fn finish(mut self, from: &Path) -> Result<Resources, Vec<Diagnostic>> {
+        let findings = &mut self.findings;
+        let resources = &self.resources;
+        findings
+            .extend(self.needs.iter().filter_map(|(file, need, span)| unmet(need, file, *span, resources)));
+        report_twice(resources, findings);
+        if findings.len() > FINDINGS_MAX {
+            let message = format!("{} more findings are not shown", findings.len() - FINDINGS_MAX);
+            // Errors are what must be corrected.
+            findings.sort_by_key(|one| one.severity == Severity::Warning);
+            findings.truncate(FINDINGS_MAX);
+            findings.push(no_place(from, message, None));
+        }
+        if findings.iter().any(|one| one.severity == Severity::Error) {
+            return Err(self.findings);
+        }
+        self.resources.warnings = self.findings;
+        Ok(self.resources)
     }
-    resources.warnings = findings;
-    Ok(resources)
 }
 
 fn no_place(file: &Path, message: String, help: Option<&str>) -> Diagnostic {

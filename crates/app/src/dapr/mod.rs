@@ -18,7 +18,7 @@ pub use component::{DaprComponent, MetadataItem, MetadataValue};
 pub use configuration::{AccessControl, ApiRule, AppPolicy, DaprConfiguration, OperationRule, SecretScope};
 pub use endpoint::{EndpointTls, HttpEndpoint};
 pub use expand::ExpandError;
-pub use load::load;
+pub use load::{load, parse};
 pub use resiliency::{
     BackOff, BreakerPolicy, ComponentTarget, PolicyNames, Resiliency, RetryPolicy, StatusMatch,
 };

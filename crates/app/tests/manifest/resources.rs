@@ -1,4 +1,4 @@
-//! Dapr's resources as its users write them, and what they mean.
+//! Dapr's resources as its users write them, and what they mean. Long ones are seeds of the fuzz target, too.
 
 use crate::Folder;
 use sampan_app::Secret;
@@ -25,50 +25,7 @@ fn text(value: &MetadataValue) -> &str {
 
 #[test]
 fn a_component_with_every_kind_of_value() {
-    let yaml = r#"# What `dapr init` writes, and more.
-apiVersion: dapr.io/v1alpha1
-kind: Component
-metadata:
-  name: statestore
-  namespace: default
-  labels: { team: shop }
-auth:
-  secretStore: vault
-scopes: [orders, "cart"]
-spec:
-  type: state.redis
-  version: v1
-  ignoreErrors: true
-  initTimeout: 1m30s
-  metadata:
-  - name: redisHost
-    value: localhost:6379
-  - name: redisPassword
-    secretKeyRef:
-      name: redis
-      key: password
-  - name: token
-    secretKeyRef: { name: token }
-  - name: fromEnv
-    envRef: REDIS_USER
-  - name: enableTLS
-    value: yes
-  - name: quoted
-    value: "yes"
-  - name: redisDB
-    value: 0
-  - name: actorStateStore
-    value: "true"
-  - name: empty
-    value: ""
-  - name: nothing
-  - name: indexes
-    value: [{ key: "a", n: 1.5, deep: { yes: [true, ~] } }]
-  - name: lines
-    value: |
-      one
-      two
-"#;
+    let yaml = include_str!("../../../../fuzz/seeds/dapr_resources/component.yaml");
     let resources = good(&[("store.yaml", yaml)]);
     let [component] = &resources.components[..] else { panic!("{resources:#?}") };
     assert_eq!(component.name, "statestore");
@@ -141,42 +98,7 @@ fn files_and_documents_in_their_order() {
 
 #[test]
 fn subscriptions_of_both_versions() {
-    let yaml = r#"
-apiVersion: dapr.io/v1alpha1
-kind: Subscription
-metadata: { name: plain }
-spec:
-  pubsubName: bus
-  topic: orders
-  route: /orders
-  deadLetterTopic: failed
-  metadata: { rawPayload: "true", other: 5 }
-scopes: [checkout]
----
-apiVersion: dapr.io/v2alpha1
-kind: Subscription
-metadata: { name: ruled }
-spec:
-  pubsubname: bus
-  topic: inventory
-  routes:
-    rules:
-    - match: event.type == "widget"
-      path: /widgets
-    - path: /rest
-    default: /products
-  bulkSubscribe: { enabled: true, maxMessagesCount: 50, maxAwaitDurationMs: 40 }
----
-apiVersion: dapr.io/v2alpha1
-kind: Subscription
-metadata: { name: bulky }
-spec: { pubsubname: bus, topic: t, routes: { default: / }, bulkSubscribe: { enabled: true } }
----
-apiVersion: dapr.io/v1alpha1
-kind: Component
-metadata: { name: bus }
-spec: { type: pubsub.redis }
-"#;
+    let yaml = include_str!("../../../../fuzz/seeds/dapr_resources/subscriptions.yaml");
     let resources = good(&[("a.yaml", yaml)]);
     let [plain, ruled, bulky] = &resources.subscriptions[..] else { panic!("{resources:#?}") };
     assert_eq!((plain.pubsub.as_str(), plain.topic.as_str()), ("bus", "orders"));
@@ -196,37 +118,7 @@ spec: { type: pubsub.redis }
 
 #[test]
 fn policies_and_their_targets() {
-    let yaml = r#"
-apiVersion: dapr.io/v1alpha1
-kind: Resiliency
-metadata: { name: policies }
-scopes: [checkout]
-spec:
-  policies:
-    timeouts: { general: 5s, bare: 250 }
-    retries:
-      plain: {}
-      often:
-        policy: exponential
-        maxInterval: 15s
-        maxRetries: 10
-        matching:
-          httpStatusCodes: 429,500-599
-          gRPCStatusCodes: "14"
-      DaprBuiltInServiceRetries: { policy: constant, duration: 10, maxRetries: 1 }
-    circuitBreakers:
-      simple: { maxRequests: 2, interval: 8s, timeout: 45s, trip: consecutiveFailures > 8 }
-      default: {}
-  targets:
-    apps:
-      other: { timeout: general, retry: often, circuitBreaker: simple, circuitBreakerCacheSize: 10 }
-    actors:
-      some: { retry: often }
-    components:
-      statestore:
-        outbound: { retry: DaprBuiltInInitializationRetries }
-        inbound: { timeout: bare }
-"#;
+    let yaml = include_str!("../../../../fuzz/seeds/dapr_resources/resiliency.yaml");
     let resources = good(&[("a.yaml", yaml)]);
     let [policies] = &resources.resiliency[..] else { panic!("{resources:#?}") };
     assert_eq!(policies.timeouts["general"], Duration::from_secs(5));
@@ -258,40 +150,7 @@ spec:
 
 #[test]
 fn configurations_and_endpoints() {
-    let yaml = r#"
-apiVersion: dapr.io/v1alpha1
-kind: Configuration
-metadata: { name: config }
-spec:
-  tracing: { samplingRate: "1" }
-  features: [{ name: x, enabled: true }]
-  secrets:
-    scopes:
-    - { storeName: vault, defaultAccess: Deny, allowedSecrets: [a] }
-    - { storeName: env, deniedSecrets: [b] }
-  accessControl:
-    defaultAction: deny
-    policies:
-    - appId: cart
-      defaultAction: allow
-      operations:
-      - { name: op1/*, httpVerb: [post, "*"], action: deny }
-  api:
-    allowed: [{ name: state, version: v1.0, protocol: HTTP }]
-  components: { deny: [bindings.smtp] }
----
-apiVersion: dapr.io/v1alpha1
-kind: HTTPEndpoint
-metadata: { name: github }
-spec:
-  baseUrl: https://api.github.com/
-  headers:
-  - { name: accept, value: application/json }
-  - { name: authorization, secretKeyRef: { name: github, key: token } }
-  clientTLS:
-    rootCA: { value: PEM }
-    certificate: { secretKeyRef: { name: tls, key: cert } }
-"#;
+    let yaml = include_str!("../../../../fuzz/seeds/dapr_resources/configuration.yaml");
     let resources = good(&[("a.yaml", yaml)]);
     let [config] = &resources.configurations[..] else { panic!("{resources:#?}") };
     let [vault, env] = &config.secrets[..] else { panic!("{config:#?}") };

@@ -26,6 +26,8 @@ fn rules_of_subscriptions() {
         ("event.data.deep.on ? event.data.n in [1, 5] : false", true),
         ("size(event.data.tags) == 2 && event.data.deep == {'on': true}", true),
         ("event.traceparent == null", true),
+        ("event.data.n + 1 == 6 && event.data.n - 6 == -1 && event.data.price * 2.0 == 5.0", true),
+        ("event.data.tags.filter(tag, tag.matches('^[b-z]$')).map(tag, tag + '!') == ['b!']", true),
         ("true", true),
     ] {
         let expression = Expression::parse(text).expect(text);
@@ -43,7 +45,9 @@ fn what_cannot_be_told() {
         ("event.type > 5", ""),
         ("1 / 0 == 1", ""),
         ("event.data[7] == 1", ""),
-        ("event.type.matches('(')", ""),
+        ("event.type.matches('(')", "no regular expression"),
+        ("event.type.matches('((a{1,99}){1,99}){1,99}')", "regular expression is too large"),
+        ("matches(event.type, 5)", ""),
     ] {
         let error = Expression::parse(text).expect(text).matches(&event).expect_err(text);
         assert!(error.contains(said), "{text}: {error}");
@@ -94,7 +98,11 @@ fn large_events() {
     let event = json!({ "type": "big", "data": items });
     let matches = |text: &str| Expression::parse(text).expect(text).matches(&event);
     assert_eq!(matches("event.type == 'big'"), Ok(true), "the data is not looked at");
-    for text in ["event.data.all(x, x in event.data)", "event.data.exists(x, x == event.data[0])"] {
+    for text in [
+        "event.data.all(x, x in event.data)",
+        "event.data.exists(x, x == event.data[0])",
+        "event.data.exists(x, x.kind.matches('x'))",
+    ] {
         assert_eq!(matches(text), Err("the event is too large for this expression".to_owned()), "{text}");
     }
     let few = json!({ "data": (0..2000).map(|n| json!({ "n": n })).collect::<Vec<_>>() });

@@ -76,6 +76,7 @@ pub(super) enum Rejected {
 pub(super) struct Pass<'a> {
     breaker: &'a Breaker,
     generation: u64,
+    left: bool,
 }
 
 impl Breaker {
@@ -96,7 +97,7 @@ impl Breaker {
             Kind::HalfOpen | Kind::Closed { .. } => {}
         }
         state.counts.requests = state.counts.requests.saturating_add(1);
-        Ok(Pass { breaker: self, generation: state.generation })
+        Ok(Pass { breaker: self, generation: state.generation, left: false })
     }
 
     /// What the time alone changes.
@@ -170,15 +171,18 @@ impl State {
 
 impl Pass<'_> {
     /// The call has ended.
-    pub fn leave(self, good: bool, now: Instant) {
+    pub fn leave(mut self, good: bool, now: Instant) {
+        self.left = true;
         self.breaker.leave(self.generation, good, now);
-        std::mem::forget(self);
     }
 }
 
 impl Drop for Pass<'_> {
     /// Its caller has gone. Otherwise a breaker that is half open would wait for it for ever.
     fn drop(&mut self) {
+        if self.left {
+            return;
+        }
         let mut state = self.breaker.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.generation == self.generation {
             state.counts.requests = state.counts.requests.saturating_sub(1);

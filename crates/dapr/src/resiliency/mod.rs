@@ -95,7 +95,7 @@ impl Policy {
     ) -> Result<T, ResiliencyError<E>> {
         let mut waits = self.retry.as_deref().map(Waits::new);
         loop {
-            let attempt = self.attempt(clock, make_call(), &classify).await;
+            let attempt = self.attempt(clock, &mut make_call, &classify).await;
             let wait = waits.as_mut().filter(|waits| is_retried(waits.policy, &attempt, &classify));
             let wait = wait.and_then(|waits| waits.next(fastrand::f64()));
             match (wait, attempt) {
@@ -109,10 +109,10 @@ impl Policy {
     }
 
     /// One call, if the breaker lets it through.
-    async fn attempt<T, E>(
+    async fn attempt<T, E, F: Future<Output = Result<T, E>>>(
         &self,
         clock: &impl Clock,
-        call: impl Future<Output = Result<T, E>>,
+        make_call: &mut impl FnMut() -> F,
         classify: impl Fn(&Result<T, E>) -> Verdict,
     ) -> Attempt<T, E> {
         let pass = match self.breaker.as_deref().map(|breaker| breaker.enter(clock.now())).transpose() {
@@ -120,8 +120,8 @@ impl Policy {
             Err(rejected) => return Attempt::Rejected(rejected),
         };
         let attempt = match self.timeout.filter(|timeout| !timeout.is_zero()) {
-            None => Attempt::Done(call.await),
-            Some(timeout) => match clock.timeout(timeout, call).await {
+            None => Attempt::Done(make_call().await),
+            Some(timeout) => match clock.timeout(timeout, make_call()).await {
                 Some(result) => Attempt::Done(result),
                 None => Attempt::TimedOut(timeout),
             },

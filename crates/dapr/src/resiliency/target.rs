@@ -3,7 +3,9 @@
 
 use super::Policy;
 use super::breaker::{Breaker, Template};
-use sampan_app::dapr::{BackOff, PolicyNames, Resiliency, RetryPolicy, StatusMatch, in_scope};
+use sampan_app::dapr::{
+    BackOff, ComponentTarget, PolicyNames, Resiliency, RetryPolicy, StatusMatch, in_scope,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +30,17 @@ pub enum Block {
     Statestore,
 }
 
+impl Block {
+    const ALL: [Block; 6] = [
+        Block::Binding,
+        Block::Configuration,
+        Block::Lock,
+        Block::Pubsub,
+        Block::Secretstore,
+        Block::Statestore,
+    ];
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Direction {
     /// From the component to the app.
@@ -50,13 +63,30 @@ pub struct PolicyError {
 /// All policies, and the state of the breakers.
 #[derive(Debug)]
 pub struct Policies {
-    timeouts: BTreeMap<String, Duration>,
-    retries: BTreeMap<String, Arc<RetryPolicy>>,
-    templates: BTreeMap<String, Arc<Template>>,
-    apps: BTreeMap<String, PolicyNames>,
-    components: BTreeMap<(String, Direction), PolicyNames>,
+    service_retries: Policy,
+    initialization_retries: Policy,
+    apps: BTreeMap<String, Found>,
+    app_default: Found,
+    components: BTreeMap<String, [Found; 2]>,
+    component_defaults: BTreeMap<(Block, Direction), Found>,
     component_breakers: Mutex<HashMap<String, [Option<Arc<Breaker>>; 2]>>,
     app_breakers: Mutex<AppBreakers>,
+}
+
+/// What the names of a target's policies mean.
+#[derive(Debug, Default)]
+struct Found {
+    timeout: Option<Duration>,
+    retry: Option<Arc<RetryPolicy>>,
+    breaker: Option<Arc<Template>>,
+}
+
+/// Policies by their names.
+#[derive(Default)]
+struct Named {
+    timeouts: BTreeMap<String, Duration>,
+    retries: BTreeMap<String, Arc<RetryPolicy>>,
+    breakers: BTreeMap<String, Arc<Template>>,
 }
 
 /// By app and by what of it is called.
@@ -74,51 +104,40 @@ impl Policies {
     /// # Errors
     /// If a breaker's expression is none.
     pub fn new(resources: &[Resiliency], app_id: &str) -> Result<Self, PolicyError> {
-        let mut policies = Policies {
-            timeouts: BTreeMap::new(),
-            retries: built_in(),
-            templates: BTreeMap::new(),
-            apps: BTreeMap::new(),
-            components: BTreeMap::new(),
+        let mine = || resources.iter().filter(|resource| in_scope(&resource.scopes, app_id));
+        let mut named = Named { retries: built_in(), ..Named::default() };
+        for resource in mine() {
+            named.add(resource)?;
+        }
+        let target = |target: &ComponentTarget| [named.find(&target.inbound), named.find(&target.outbound)];
+        let apps = mine().flat_map(|one| &one.apps).map(|(name, of)| (name.clone(), named.find(of)));
+        let components = mine().flat_map(|one| &one.components);
+        let components = components.map(|(name, of)| (name.clone(), target(of)));
+        let default = |block: Block, direction: Direction| {
+            let general = format!("Component{direction:?}");
+            let found = named.find_default(&[&format!("{block:?}{general}"), &general, "Component"]);
+            ((block, direction), found)
+        };
+        let defaults = Block::ALL.into_iter().flat_map(|block| {
+            [Direction::Inbound, Direction::Outbound].map(|direction| default(block, direction))
+        });
+        let retries = |name| Policy { retry: named.retries.get(name).cloned(), ..Policy::default() };
+        Ok(Policies {
+            service_retries: retries(SERVICE_RETRIES),
+            initialization_retries: retries(INITIALIZATION_RETRIES),
+            apps: apps.collect(),
+            app_default: named.find_default(&["App"]),
+            components: components.collect(),
+            component_defaults: defaults.collect(),
             component_breakers: Mutex::default(),
             app_breakers: Mutex::default(),
-        };
-        for resource in resources.iter().filter(|resource| in_scope(&resource.scopes, app_id)) {
-            policies.timeouts.extend(resource.timeouts.clone());
-            for (name, retry) in &resource.retries {
-                let mut retry = retry.clone();
-                if name == SERVICE_RETRIES {
-                    retry.grpc.get_or_insert(StatusMatch(SERVICE_STATUSES.to_vec()));
-                    retry.http.get_or_insert_default();
-                }
-                policies.retries.insert(name.clone(), Arc::new(retry));
-            }
-            for (name, breaker) in &resource.breakers {
-                let template = Template::new(breaker).map_err(|problem| PolicyError {
-                    name: name.clone(),
-                    problem,
-                    file: resource.file.clone(),
-                    line: resource.line,
-                })?;
-                policies.templates.insert(name.clone(), Arc::new(template));
-            }
-            policies.apps.extend(resource.apps.clone());
-            for (name, target) in &resource.components {
-                let target = target.clone();
-                policies.components.insert((name.clone(), Direction::Inbound), target.inbound);
-                policies.components.insert((name.clone(), Direction::Outbound), target.outbound);
-            }
-        }
-        Ok(policies)
+        })
     }
 
     /// Of invocations: `endpoint` is what of the app is called, and has a breaker of its own.
     pub fn app(&self, app_id: &str, endpoint: &str) -> Policy {
-        let names = match self.apps.get(app_id) {
-            Some(names) => names,
-            None => &self.defaults(&["App"]),
-        };
-        self.policy(names, |template| self.app_breaker(app_id, endpoint, template))
+        let found = self.apps.get(app_id).unwrap_or(&self.app_default);
+        found.policy(|template| self.app_breaker(app_id, endpoint, template))
     }
 
     /// Whether a resource names policies for an app; else invocations have [`Policies::service_retries`] too.
@@ -128,47 +147,27 @@ impl Policies {
 
     /// Of a component's calls.
     pub fn component(&self, name: &str, block: Block, direction: Direction) -> Policy {
-        let found = self.components.get(&(name.to_owned(), direction));
-        let names = match found {
-            Some(names) => names,
-            None => {
-                let general = format!("Component{direction:?}");
-                &self.defaults(&[&format!("{block:?}{general}"), &general, "Component"])
-            }
-        };
-        self.policy(names, |template| self.component_breaker(name, direction, template))
+        let found = self.components.get(name).map(|both| &both[direction as usize]);
+        let found = found.or_else(|| self.component_defaults.get(&(block, direction)));
+        let policy =
+            |found: &Found| found.policy(|template| self.component_breaker(name, direction, template));
+        found.map(policy).unwrap_or_default()
     }
 
     /// Of invocations of another host: tried again where it cannot be reached.
-    pub fn service_retries(&self) -> Policy {
-        Policy { retry: self.retries.get(SERVICE_RETRIES).cloned(), ..Policy::default() }
+    pub fn service_retries(&self) -> &Policy {
+        &self.service_retries
     }
 
     /// Of opening components.
-    pub fn initialization_retries(&self) -> Policy {
-        Policy { retry: self.retries.get(INITIALIZATION_RETRIES).cloned(), ..Policy::default() }
+    pub fn initialization_retries(&self) -> &Policy {
+        &self.initialization_retries
     }
 
-    fn policy(&self, names: &PolicyNames, breaker: impl Fn(&Arc<Template>) -> Arc<Breaker>) -> Policy {
-        let template = names.breaker.as_ref().and_then(|name| self.templates.get(name));
-        Policy {
-            timeout: names.timeout.as_ref().and_then(|name| self.timeouts.get(name)).copied(),
-            retry: names.retry.as_ref().and_then(|name| self.retries.get(name)).cloned(),
-            breaker: template.map(breaker),
-        }
-    }
-
-    /// The names of default policies that there are. `levels` go from the most specific to the least.
-    fn defaults(&self, levels: &[&str]) -> PolicyNames {
-        let find = |suffix: &str, exists: &dyn Fn(&str) -> bool| {
-            let names = levels.iter().chain(&[""]).map(|level| format!("Default{level}{suffix}"));
-            names.into_iter().find(|name| exists(name))
-        };
-        PolicyNames {
-            timeout: find("TimeoutPolicy", &|name| self.timeouts.contains_key(name)),
-            retry: find("RetryPolicy", &|name| self.retries.contains_key(name)),
-            breaker: find("CircuitBreakerPolicy", &|name| self.templates.contains_key(name)),
-        }
+    /// How many breakers of apps there are.
+    #[cfg(test)]
+    pub(super) fn app_breakers(&self) -> usize {
+        self.app_breakers.lock().unwrap_or_else(PoisonError::into_inner).count
     }
 
     fn component_breaker(&self, name: &str, direction: Direction, template: &Arc<Template>) -> Arc<Breaker> {
@@ -197,6 +196,57 @@ impl Policies {
         of.insert(endpoint.to_owned(), (Arc::clone(&breaker), uses));
         all.count += 1;
         breaker
+    }
+}
+
+impl Found {
+    fn policy(&self, breaker: impl Fn(&Arc<Template>) -> Arc<Breaker>) -> Policy {
+        let breaker = self.breaker.as_ref().map(breaker);
+        Policy { timeout: self.timeout, retry: self.retry.clone(), breaker }
+    }
+}
+
+impl Named {
+    fn add(&mut self, resource: &Resiliency) -> Result<(), PolicyError> {
+        self.timeouts.extend(resource.timeouts.clone());
+        for (name, retry) in &resource.retries {
+            let mut retry = retry.clone();
+            if name == SERVICE_RETRIES {
+                retry.grpc.get_or_insert(StatusMatch(SERVICE_STATUSES.to_vec()));
+                retry.http.get_or_insert_default();
+            }
+            self.retries.insert(name.clone(), Arc::new(retry));
+        }
+        for (name, breaker) in &resource.breakers {
+            let template = Template::new(breaker).map_err(|problem| PolicyError {
+                name: name.clone(),
+                problem,
+                file: resource.file.clone(),
+                line: resource.line,
+            })?;
+            self.breakers.insert(name.clone(), Arc::new(template));
+        }
+        Ok(())
+    }
+
+    fn find(&self, names: &PolicyNames) -> Found {
+        Found {
+            timeout: names.timeout.as_ref().and_then(|name| self.timeouts.get(name)).copied(),
+            retry: names.retry.as_ref().and_then(|name| self.retries.get(name)).cloned(),
+            breaker: names.breaker.as_ref().and_then(|name| self.breakers.get(name)).cloned(),
+        }
+    }
+
+    /// The default policies. `levels` go from the most specific to the least; each kind is looked up by itself.
+    fn find_default(&self, levels: &[&str]) -> Found {
+        let names = |suffix: &'static str| {
+            levels.iter().chain(&[""]).map(move |level| format!("Default{level}{suffix}"))
+        };
+        Found {
+            timeout: names("TimeoutPolicy").find_map(|name| self.timeouts.get(&name).copied()),
+            retry: names("RetryPolicy").find_map(|name| self.retries.get(&name).cloned()),
+            breaker: names("CircuitBreakerPolicy").find_map(|name| self.breakers.get(&name).cloned()),
+        }
     }
 }
 
