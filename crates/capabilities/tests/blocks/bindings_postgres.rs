@@ -1,6 +1,6 @@
 //! The binding of PostgreSQL on a real server.
 
-use crate::with::{eventually, invoke, output, run};
+use crate::with::{Pairs, eventually, invoke, output, run};
 use sampan_capabilities::bindings::BindingError;
 use sampan_testing::servers::Postgres;
 
@@ -65,7 +65,7 @@ fn what_is_wrong_is_said_in_daprs_words() {
     run(async {
         let binding = output("bindings.postgres", &[("connectionString", &server.url())]).await;
         let sql = ("sql", "SELECT $1::int");
-        let table: [(&str, &[(&str, &str)], &str); 7] = [
+        let table: [(&str, Pairs, &str); 7] = [
             ("query", &[], "required metadata not set: sql"),
             ("exec", &[("sql", "")], "required metadata not set: sql"),
             (

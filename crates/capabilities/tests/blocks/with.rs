@@ -9,6 +9,9 @@ use sampan_testing::servers::Redis;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Names and values, as a table writes them.
+pub type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 /// Runs a test with the tasks it spawns in one thread.
 pub fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
