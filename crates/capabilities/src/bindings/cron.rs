@@ -116,7 +116,8 @@ mod tests {
 
     /// The next tick: when it came, and how many others it stands for.
     fn next(cron: &mut Cron<Manual>) -> (u64, Option<String>) {
-        let event = futures::executor::block_on(cron.next()).expect("a tick");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let event = runtime.block_on(cron.next()).expect("a tick");
         (cron.clock.seconds(), event.metadata.get("missedTicks").cloned())
     }
 

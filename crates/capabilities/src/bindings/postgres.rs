@@ -2,11 +2,13 @@
 //! (dapr/components-contrib, bindings/postgres/postgres.go).
 
 use super::{BindingError, Invoked, no_such_operation};
-use crate::sql::{Connection, Dialect, Error, Granted, Value};
+use crate::sql::{Bound, Connection, Dialect, Error, Granted, Interval, Range, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use serde_json::value::{RawValue, to_raw_value};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -64,77 +66,94 @@ impl Postgres {
 /// The rows as JSON, each an array of its fields.
 async fn query(connection: &Connection, sql: String, params: Vec<Value>) -> Result<Vec<u8>, BindingError> {
     let rows = connection.query(sql, params).await.map_err(failed)?.collect().await.map_err(failed)?;
-    let rows: Vec<Vec<serde_json::Value>> =
+    let rows: Result<Vec<Vec<Box<RawValue>>>, _> =
         rows.into_iter().map(|row| row.into_iter().map(json).collect()).collect();
-    serde_json::to_vec(&rows).map_err(|error| BindingError::Other(error.to_string()))
+    let text = rows.and_then(|rows| serde_json::to_vec(&rows));
+    text.map_err(|error| BindingError::Other(format!("error serializing results: {error}")))
 }
 
 fn parameters(text: &str) -> Result<Vec<Value>, BindingError> {
-    let parsed: Vec<serde_json::Value> = serde_json::from_str(text).map_err(|error| {
+    let parsed: Result<Vec<&RawValue>, _> = serde_json::from_str(text);
+    let read = parsed.and_then(|params| params.into_iter().map(parameter).collect());
+    read.map_err(|error| {
         let what = "invalid metadata property params: failed to unserialize into an array";
         BindingError::Metadata(format!("{what}: {error}"))
-    })?;
-    Ok(parsed.into_iter().map(parameter).collect())
+    })
 }
 
-fn parameter(value: serde_json::Value) -> Value {
-    match value {
-        serde_json::Value::Null => Value::Null,
-        serde_json::Value::Bool(truth) => Value::Boolean(truth),
-        serde_json::Value::String(text) => Value::Text(text),
+fn parameter(raw: &RawValue) -> serde_json::Result<Value> {
+    let text = raw.get();
+    Ok(match text.as_bytes().first() {
+        Some(b'n') => Value::Null,
+        Some(b't' | b'f') => Value::Boolean(text == "true"),
+        Some(b'"') => Value::Text(serde_json::from_str(text)?),
+        Some(b'[' | b'{') => Value::Json(text.as_bytes().to_vec()),
         // The statement decides what a number is; its digits go as they are.
-        serde_json::Value::Number(number) => Value::Decimal(number.to_string()),
-        composed => Value::Json(composed.to_string().into_bytes()),
-    }
+        _ => Value::Decimal(text.to_owned()),
+    })
 }
 
-/// A field as JSON. Times are in RFC 3339, bytes in base64; what JSON has no form for is text.
-fn json(value: Value) -> serde_json::Value {
-    let of_list = |list: Vec<Option<serde_json::Value>>| {
-        list.into_iter().map(|item| item.unwrap_or_default()).collect::<serde_json::Value>()
-    };
+/// A field as JSON. Times are in RFC 3339, bytes in base64; what JSON has no form for is text. Numbers and JSON
+/// keep their digits.
+fn json(value: Value) -> serde_json::Result<Box<RawValue>> {
     match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Boolean(truth) => truth.into(),
-        Value::Int8(number) => number.into(),
-        Value::Int16(number) => number.into(),
-        Value::Int32(number) => number.into(),
-        Value::Int64(number) => number.into(),
-        Value::Uint8(number) => number.into(),
-        Value::Uint16(number) => number.into(),
-        Value::Uint32(number) => number.into(),
-        Value::Uint64(number) => number.into(),
-        Value::Float32(number) => number.into(),
-        Value::Float64(number) => number.into(),
-        Value::Text(text) | Value::Uuid(text) => text.into(),
-        // Digits beyond what a JSON reader keeps are the reader's loss, as with Dapr.
-        Value::Decimal(digits) => serde_json::from_str(&digits).unwrap_or(serde_json::Value::String(digits)),
-        Value::Json(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
-        Value::Binary(bytes) | Value::Unsupported(bytes) => STANDARD.encode(bytes).into(),
-        Value::Date(..) | Value::DateTime(..) | Value::Timestamp(_) | Value::Time(..) => time(&value),
-        Value::ArrayInt32(list) => of_list(list.into_iter().map(|one| one.map(Into::into)).collect()),
-        Value::ArrayInt64(list) => of_list(list.into_iter().map(|one| one.map(Into::into)).collect()),
-        Value::ArrayText(list) => of_list(list.into_iter().map(|one| one.map(Into::into)).collect()),
+        Value::Null => to_raw_value(&()),
+        Value::Boolean(truth) => to_raw_value(&truth),
+        Value::Int8(number) => to_raw_value(&number),
+        Value::Int16(number) => to_raw_value(&number),
+        Value::Int32(number) => to_raw_value(&number),
+        Value::Int64(number) => to_raw_value(&number),
+        Value::Uint8(number) => to_raw_value(&number),
+        Value::Uint16(number) => to_raw_value(&number),
+        Value::Uint32(number) => to_raw_value(&number),
+        Value::Uint64(number) => to_raw_value(&number),
+        Value::Float32(number) => to_raw_value(&number),
+        Value::Float64(number) => to_raw_value(&number),
+        Value::Text(text) | Value::Uuid(text) => to_raw_value(&text),
+        Value::Decimal(digits) => decimal(digits),
+        Value::Json(bytes) => RawValue::from_string(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::Binary(bytes) | Value::Unsupported(bytes) => to_raw_value(&STANDARD.encode(bytes)),
+        Value::Date(..) | Value::DateTime(..) | Value::Timestamp(_) | Value::Time(..) => {
+            to_raw_value(&time(&value))
+        }
+        Value::ArrayInt32(list) => to_raw_value(&list),
+        Value::ArrayInt64(list) => to_raw_value(&list),
+        Value::ArrayText(list) => to_raw_value(&list),
         Value::ArrayDecimal(list) => {
-            of_list(list.into_iter().map(|one| one.map(|digits| json(Value::Decimal(digits)))).collect())
+            let each = list.into_iter().map(|digits| digits.map(decimal).transpose());
+            to_raw_value(&each.collect::<serde_json::Result<Vec<_>>>()?)
         }
-        Value::Interval(interval) => {
-            format!("{} months {} days {} microseconds", interval.months, interval.days, interval.micros)
-                .into()
+        Value::Interval(Interval { months, days, micros }) => {
+            to_raw_value(&format!("{months} months {days} days {micros} microseconds"))
         }
-        range @ (Value::RangeInt32(_) | Value::RangeInt64(_) | Value::RangeDecimal(_)) => {
-            format!("{range:?}").into()
-        }
+        Value::RangeInt32(range) => to_raw_value(&range_text(&range)),
+        Value::RangeInt64(range) => to_raw_value(&range_text(&range)),
+        Value::RangeDecimal(range) => to_raw_value(&range_text(&range)),
     }
 }
 
-fn time(value: &Value) -> serde_json::Value {
+/// `NaN` and `Infinity` are no numbers in JSON.
+fn decimal(digits: String) -> serde_json::Result<Box<RawValue>> {
+    RawValue::from_string(digits.clone()).or_else(|_| to_raw_value(&digits))
+}
+
+/// As PostgreSQL writes it: `[1,5)`.
+fn range_text<T: Display>((low, high): &Range<T>) -> String {
+    let end =
+        |bound: &Option<Bound<T>>| bound.as_ref().map(|bound| bound.value.to_string()).unwrap_or_default();
+    let inclusive = |bound: &Option<Bound<T>>| bound.as_ref().is_some_and(|bound| bound.inclusive);
+    let open = if inclusive(low) { '[' } else { '(' };
+    let close = if inclusive(high) { ']' } else { ')' };
+    format!("{open}{},{}{close}", end(low), end(high))
+}
+
+fn time(value: &Value) -> Option<String> {
     let stamp = |year: i32, month: u8, day: u8, (hour, minute, second, nanos): (u8, u8, u8, u32)| {
         let date = NaiveDate::from_ymd_opt(year, month.into(), day.into())?;
         let time = date.and_hms_nano_opt(hour.into(), minute.into(), second.into(), nanos)?;
         Some(time.and_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true))
     };
-    let text = match *value {
+    match *value {
         Value::Date(year, month, day) => stamp(year, month, day, (0, 0, 0, 0)),
         Value::DateTime((year, month, day), time) => stamp(year, month, day, time),
         Value::Timestamp(seconds) => DateTime::from_timestamp(seconds, 0).map(|time| time.to_rfc3339()),
@@ -142,8 +161,7 @@ fn time(value: &Value) -> serde_json::Value {
             Some(format!("{hour:02}:{minute:02}:{second:02}.{:06}", nanos / 1000))
         }
         _ => None,
-    };
-    text.map_or(serde_json::Value::Null, Into::into)
+    }
 }
 
 fn failed(error: Error) -> BindingError {

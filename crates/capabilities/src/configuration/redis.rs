@@ -24,9 +24,10 @@ const SEPARATOR: &str = "||";
 const AGAIN_MIN: Duration = Duration::from_millis(50);
 /// … up to this.
 const AGAIN_MAX: Duration = Duration::from_secs(2);
-/// How often a connection on which nothing comes is asked whether it lives, and how long it may think.
+/// How often a connection on which nothing comes is asked whether it lives.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-const PING_TIMEOUT: Duration = Duration::from_secs(3);
+/// A server that takes longer to answer is gone.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often everything is read where the server does not let us switch notifications on.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 /// What must be told: keyspace events of strings, of all commands for keys, expired and evicted ones.
@@ -133,17 +134,16 @@ impl Redis {
 
 /// Until the connection is lost.
 async fn follow(link: &Link, keys: &[String], signal: &Signal) -> Result<(), CallError> {
-    let lost = |error: RedisError| CallError::Unavailable(error.to_string());
     let told = enable_notifications(link).await?;
     let opened = subscriber(link.server()).await;
     let (mut sink, mut messages) = opened.map_err(|error| CallError::Unavailable(error.to_string()))?.split();
     let prefix = format!("__keyspace@{}__:", link.server().database());
     if keys.is_empty() {
-        sink.psubscribe(format!("{prefix}*")).await.map_err(lost)?;
+        in_time(sink.psubscribe(format!("{prefix}*"))).await?;
     }
     for batch in keys.chunks(BATCH_KEYS) {
         let channels: Vec<String> = batch.iter().map(|key| format!("{prefix}{key}")).collect();
-        sink.subscribe(channels).await.map_err(lost)?;
+        in_time(sink.subscribe(channels)).await?;
     }
     signal.mark_all();
     let mut reload_at = Instant::now() + RELOAD_INTERVAL;
@@ -156,15 +156,19 @@ async fn follow(link: &Link, keys: &[String], signal: &Signal) -> Result<(), Cal
                 }
             }
             // Nothing came for a while: does the server live?
-            Err(_) => {
-                let answered = timeout(PING_TIMEOUT, sink.ping_message::<::redis::Value>("")).await;
-                answered.map_err(|_| CallError::Unavailable("no answer".to_owned()))?.map_err(lost)?;
-            }
+            Err(_) => drop(in_time(sink.ping_message::<::redis::Value>("")).await?),
         }
         if !told && Instant::now() > reload_at {
             reload_at = Instant::now() + RELOAD_INTERVAL;
             signal.mark_all();
         }
+    }
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, RedisError>>) -> Result<T, CallError> {
+    match timeout(ANSWER_TIMEOUT, answer).await {
+        Ok(answer) => answer.map_err(|error| CallError::Unavailable(error.to_string())),
+        Err(_) => Err(CallError::Unavailable("the server does not answer".to_owned())),
     }
 }
 

@@ -39,3 +39,26 @@ fn is_allowed(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     !name.starts_with("DAPR_") && name != "APP_API_TOKEN"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(prefix: &str) -> Vec<String> {
+        let all =
+            ["PATH", "DAPR_API_TOKEN", "dapr_lower", "APP_API_TOKEN", "App_Api_Token", "DAPRX", "X_A", "X_"];
+        let variables = all.into_iter().map(|name| (name.to_owned(), "v".to_owned()));
+        Environment::new(prefix, variables).all().into_keys().collect()
+    }
+
+    #[test]
+    fn tokens_are_not_among_the_secrets() {
+        assert_eq!(names(""), ["DAPRX", "PATH", "X_", "X_A"]);
+        assert_eq!(names("X_"), ["A"]);
+        // The name with its prefix is what counts.
+        assert!(names("DAPR_").is_empty() && names("APP_API_").is_empty());
+        assert_eq!(names("DAPR"), ["X"]);
+        let one = Environment::new("", [("DAPR_API_TOKEN".to_owned(), "hunter2".to_owned())].into_iter());
+        assert_eq!(one.get("DAPR_API_TOKEN")["DAPR_API_TOKEN"].reveal(), "");
+    }
+}

@@ -1,6 +1,6 @@
 //! Bindings of Redis and of a schedule, and what every component file gets wrong.
 
-use crate::with::{binding, eventually, invoke, output, properties, redis, redis_host, run, soon};
+use crate::with::{Pairs, binding, eventually, invoke, output, properties, redis, redis_host, run, soon};
 use sampan_capabilities::bindings::component::{Binding, BindingDescription, describe, open};
 use sampan_capabilities::bindings::{BindingError, DATA_BYTES_MAX};
 use sampan_testing::servers;
@@ -46,7 +46,7 @@ fn redis_says_what_is_wrong() {
     run(async {
         let Some(mut server) = servers::Redis::start() else { return };
         let redis_binding = output("bindings.redis", &[("redisHost", &redis_host(&server))]).await;
-        let table: [(&str, &[(&str, &str)], &str); 6] = [
+        let table: [(&str, Pairs, &str); 6] = [
             ("create", &[], "redis binding: missing key in request metadata"),
             ("get", &[("key", "")], "redis binding: missing key in request metadata"),
             (
@@ -98,7 +98,7 @@ fn a_schedule_ticks() {
 
 #[test]
 fn metadata_are_read_and_their_faults_said() {
-    let cases: [(&str, &[(&str, &str)], &str); 19] = [
+    let cases: [(&str, Pairs, &str); 19] = [
         ("bindings.cron", &[], "schedule"),
         ("bindings.cron", &[("schedule", "* * *")], "schedule"),
         ("bindings.http", &[], "url"),
@@ -143,7 +143,7 @@ fn a_binding_that_cannot_be_opened_says_so_without_secrets() {
         let port = sampan_testing::free_port();
         let postgres = format!("postgres://ann:hunter2@127.0.0.1:{port}/db");
         let host = format!("127.0.0.1:{port}");
-        let table: [(&str, &[(&str, &str)], &str); 5] = [
+        let table: [(&str, Pairs, &str); 5] = [
             (
                 "bindings.redis",
                 &[("redisHost", &host), ("redisPassword", "hunter2")],

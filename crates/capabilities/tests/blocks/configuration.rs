@@ -6,6 +6,7 @@ use sampan_capabilities::configuration::{
     Configuration, ConfigurationError, Item, KEY_BYTES_MAX, KEYS_MAX, Memory, WATCHES_MAX, Watch,
 };
 use sampan_testing::servers;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -18,7 +19,11 @@ struct Store {
 
 enum Writer {
     Memory(Memory),
-    File(PathBuf, std::cell::RefCell<serde_json::Map<String, serde_json::Value>>, tempfile::TempDir),
+    File {
+        path: PathBuf,
+        items: RefCell<serde_json::Map<String, serde_json::Value>>,
+        _folder: tempfile::TempDir,
+    },
     Redis(redis::aio::MultiplexedConnection),
 }
 
@@ -26,7 +31,7 @@ impl Store {
     async fn set(&self, key: &str, value: &str, version: &str) {
         match &self.writer {
             Writer::Memory(memory) => memory.set(key, item(value, version)).expect("room"),
-            Writer::File(path, items, _) => {
+            Writer::File { path, items, .. } => {
                 let item = serde_json::json!({ "value": value, "version": version });
                 items.borrow_mut().insert(key.to_owned(), item);
                 write(path, &serde_json::to_string(&*items.borrow()).expect("JSON"));
@@ -42,7 +47,7 @@ impl Store {
     async fn delete(&self, key: &str) {
         match &self.writer {
             Writer::Memory(memory) => memory.delete(key),
-            Writer::File(path, items, _) => {
+            Writer::File { path, items, .. } => {
                 items.borrow_mut().remove(key);
                 write(path, &serde_json::to_string(&*items.borrow()).expect("JSON"));
             }
@@ -54,7 +59,7 @@ impl Store {
     }
 
     async fn watch(&self, keys: &[&str]) -> Watch {
-        self.configuration.watch(names(keys)).await.expect("a watch")
+        soon(self.configuration.watch(names(keys))).await.expect("a watch")
     }
 
     async fn get(&self, keys: &[&str]) -> BTreeMap<String, Item> {
@@ -97,7 +102,11 @@ async fn file_store() -> Store {
     write(&path, "{}");
     let configuration =
         opened("configuration.file", &[("path", path.to_str().expect("a path in UTF-8"))]).await;
-    Store { name: "file", configuration, writer: Writer::File(path, Default::default(), folder) }
+    Store {
+        name: "file",
+        configuration,
+        writer: Writer::File { path, items: RefCell::default(), _folder: folder },
+    }
 }
 
 async fn redis_store(server: &servers::Redis) -> Store {
@@ -219,18 +228,15 @@ fn limits_hold() {
     each(async |store| {
         let name = store.name;
         let long = "x".repeat(KEY_BYTES_MAX + 1);
-        let too_large = |what, max| Err(ConfigurationError::TooLarge { what, max });
+        let too_large = |what, max| ConfigurationError::TooLarge { what, max };
         assert_eq!(
             store.configuration.get(&names(&[&long])).await,
-            too_large("a key", KEY_BYTES_MAX),
+            Err(too_large("a key", KEY_BYTES_MAX)),
             "{name}"
         );
         let many = vec!["k".to_owned(); KEYS_MAX + 1];
         let error = store.configuration.watch(many).await.err();
-        assert_eq!(
-            error,
-            too_large("the list of keys", KEYS_MAX).err().map(|error: ConfigurationError| error)
-        );
+        assert_eq!(error, Some(too_large("the list of keys", KEYS_MAX)));
     });
     run(async {
         let store = memory_store().await;
@@ -354,7 +360,7 @@ fn keys_of_another_database_are_not_seen() {
 fn a_file_has_items_in_several_forms() {
     run(async {
         let store = file_store().await;
-        let Writer::File(path, ..) = &store.writer else { unreachable!("it is a file") };
+        let Writer::File { path, .. } = &store.writer else { unreachable!("it is a file") };
         let text = r#"{"a": "x", "n": 1.5, "t": true,
             "full": {"value": "v", "version": 7, "metadata": {"by": "ann", "size": 2}}}"#;
         write(path, text);

@@ -1,6 +1,6 @@
 //! One suite on every lock store, and what is special about Redis.
 
-use crate::with::{eventually, properties, redis, redis_host, run};
+use crate::with::{eventually, properties, redis, redis_host, run, soon};
 use sampan_capabilities::lock::component::{LockDescription, describe, open};
 use sampan_capabilities::lock::{Lock, LockError, NAME_BYTES_MAX, Unlock};
 use sampan_testing::servers;
@@ -25,11 +25,11 @@ fn each(test: impl AsyncFn(&str, Lock)) {
 #[test]
 fn a_resource_has_one_owner_at_a_time() {
     each(async |store, lock| {
-        assert_eq!(lock.try_lock("r", "ann", LONG).await, Ok(true), "{store}");
+        assert_eq!(soon(lock.try_lock("r", "ann", LONG)).await, Ok(true), "{store}");
         assert_eq!(lock.try_lock("r", "bob", LONG).await, Ok(false), "{store}: it is Ann's");
         assert_eq!(lock.try_lock("r", "ann", LONG).await, Ok(false), "{store}: nor twice");
         assert_eq!(lock.try_lock("other", "bob", LONG).await, Ok(true), "{store}: another resource");
-        assert_eq!(lock.unlock("r", "bob").await, Ok(Unlock::OthersLock), "{store}");
+        assert_eq!(soon(lock.unlock("r", "bob")).await, Ok(Unlock::OthersLock), "{store}");
         assert_eq!(lock.try_lock("r", "bob", LONG).await, Ok(false), "{store}: it still is Ann's");
         assert_eq!(lock.unlock("r", "ann").await, Ok(Unlock::Done), "{store}");
         assert_eq!(lock.unlock("r", "ann").await, Ok(Unlock::NoSuchLock), "{store}");

@@ -1,6 +1,6 @@
 //! Every secret store: what it has, what it has not, and what it must not show.
 
-use crate::with::{properties, run, texts};
+use crate::with::{Pairs, properties, run, soon, texts};
 use sampan_capabilities::GrantError;
 use sampan_capabilities::secrets::component::{describe, open};
 use sampan_capabilities::secrets::{SECRET_BYTES_MAX, SecretError, Secrets};
@@ -19,7 +19,7 @@ async fn opened(kind: &str, values: &[(&str, &str)]) -> Secrets {
 }
 
 async fn get(store: &Secrets, name: &str) -> Result<BTreeMap<String, String>, SecretError> {
-    store.get(name, &BTreeMap::new()).await
+    soon(store.get(name, &BTreeMap::new())).await
 }
 
 fn not_found(name: &str) -> SecretError {
@@ -209,7 +209,7 @@ fn no_name_leads_out_of_the_folder() {
 #[test]
 fn metadata_are_read_and_their_faults_said() {
     assert_eq!(describe("secretstores.hashicorp.vault", &properties(&[])), Ok(None));
-    let table: [(&str, &[(&str, &str)], &str); 3] = [
+    let table: [(&str, Pairs, &str); 3] = [
         ("secretstores.local.file", &[], "secretsFile"),
         ("secretstores.local.file", &[("secretsFile", "a"), ("multiValued", "perhaps")], "multiValued"),
         ("secretstores.kubernetes", &[], "secretsPath"),

@@ -9,20 +9,27 @@ use sampan_testing::servers::Redis;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Names and values, as a table writes them.
+pub type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 /// Runs a test with the tasks it spawns in one thread.
 pub fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(test);
 }
 
-/// Fails instead of hanging.
-pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+/// Fails instead of hanging. Servers spawn these futures, so they go from thread to thread.
+pub async fn soon<T>(future: impl Future<Output = T> + Send) -> T {
+    within_patience(future).await
+}
+
+async fn within_patience<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("it comes at last")
 }
 
 /// Waits until the answer is as wanted.
 pub async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    soon(async {
+    within_patience(async {
         loop {
             if let Some(answer) = ask().await {
                 return answer;
