@@ -65,6 +65,4 @@ pub enum NatsStart {
     Last,
     New,
     Sequence(u64),
-    /// Seconds since 1970.
-    Time(u64),
 }
