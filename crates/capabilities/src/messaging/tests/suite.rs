@@ -100,16 +100,25 @@ fn every_group_gets_all_and_its_consumers_share() {
             assert_eq!(take(&*alone, 10).await, numbers(10), "{name}");
             // Each may hold three, and gets no more before it has acknowledged.
             let mut seen = BTreeSet::new();
+            let mut held = Vec::new();
             for subscription in [&one, &two] {
                 for _ in 0..3 {
                     let delivery = soon(subscription.next()).await.expect(name);
                     assert!(seen.insert(text(&delivery)), "{name}: {delivery:?} came twice");
+                    held.push(delivery);
                 }
+                let more = futures::future::poll_immediate(subscription.next()).await;
+                assert!(more.is_none(), "{name}: more than in_flight_max");
             }
-            let more = futures::future::poll_immediate(one.next()).await;
-            assert!(more.is_none(), "{name}: more than in_flight_max");
+            // What the one leaves is the other's, like the rest.
             drop(one);
-            // What the one held, and did not acknowledge, is the other's once that has room again.
+            let left: Vec<String> = held[..3].iter().map(text).collect();
+            for delivery in &held[3..] {
+                soon(two.ack(delivery.token.clone())).await.expect(name);
+            }
+            let rest = take(&*two, 7).await;
+            assert!(left.iter().all(|text| rest.contains(text)), "{name}: {left:?} of {rest:?}");
+            assert_eq!(seen.into_iter().chain(rest).collect::<BTreeSet<_>>().len(), 10, "{name}");
             nothing_before(&client, "others", &*other).await;
         })
         .await;
