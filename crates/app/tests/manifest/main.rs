@@ -5,6 +5,7 @@ mod docs;
 mod filter_results;
 mod find;
 mod image;
+mod messaging;
 mod policy;
 mod sampan;
 mod spin;

@@ -4,6 +4,7 @@ mod code;
 mod component;
 mod filter;
 mod grants;
+mod messaging;
 mod policy;
 mod route;
 mod stores;
@@ -34,6 +35,7 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) 
     }
     app.keyvalue = stores::keyvalue(table.table("keyvalue", f), &app, &variables, f);
     app.sql = stores::sql(table.table("sql", f), &app, &variables, f);
+    app.messaging = messaging::read_all(table.table("messaging", f), &app, &variables, f);
     let components = table.table("component", f);
     let components = components.map(Table::into_entries).unwrap_or_default();
     names::check_different(components.iter().map(|(name, _)| *name), f);
@@ -62,7 +64,7 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) 
     if let Some(telemetry) = table.table("telemetry", f) {
         read_telemetry(telemetry, &mut app, f);
     }
-    table.later(&["messaging", "trigger", "dapr", "secrets", "lock"], f);
+    table.later(&["trigger", "dapr", "secrets", "lock"], f);
     if app.routes.is_empty() && app.tcp.is_empty() && !f.has_errors() {
         f.error_in_file(
             "the app has no route, so no request would be answered",

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::messaging::{Memory, Sqlite};
+use futures::future::Either;
 use sampan_testing::{servers, temp_dir};
 use std::collections::BTreeMap;
 use tokio::runtime::Handle;
@@ -107,9 +108,14 @@ fn sqlite_is_shared_by_processes() {
         futures::future::join(publish(&one, "t", texts("one")), publish(&two, "t", texts("two"))).await;
         let mut seen = Vec::new();
         while seen.len() < 100 {
-            let [first, second] = consumers.each_ref().map(|consumer| take(&**consumer, 1));
-            let (first, second) = (std::pin::pin!(first), std::pin::pin!(second));
-            seen.extend(soon(futures::future::select(first, second)).await.factor_first().0);
+            let [first, second] = consumers.each_ref().map(|consumer| consumer.next());
+            let (delivery, holder) = match soon(futures::future::select(first, second)).await {
+                Either::Left((delivery, _)) => (delivery, &consumers[0]),
+                Either::Right((delivery, _)) => (delivery, &consumers[1]),
+            };
+            let delivery = delivery.expect("a delivery");
+            seen.push(text(&delivery));
+            holder.ack(delivery.token).await.expect("an acknowledgement");
         }
         seen.sort();
         let mut expected = [texts("one"), texts("two")].concat();
