@@ -50,8 +50,10 @@ pub fn url(properties: &Properties) -> Result<Secret, PropertyError> {
     if !plain || url.query().is_some() || url.fragment().is_some() || url.host_str().is_none() {
         return Err(wrong());
     }
-    url.set_username(properties.text("redisUsername").unwrap_or_default()).map_err(|()| wrong())?;
-    url.set_password(properties.text("redisPassword")).map_err(|()| wrong())?;
+    // A URL encodes what would end the part, but takes a `%` for the beginning of something encoded.
+    let encoded = |name| properties.text(name).map(|text| text.replace('%', "%25"));
+    url.set_username(&encoded("redisUsername").unwrap_or_default()).map_err(|()| wrong())?;
+    url.set_password(encoded("redisPassword").as_deref()).map_err(|()| wrong())?;
     match properties.number("redisDB")? {
         None => {}
         Some(database @ 0..=65_535) => url.set_path(&database.to_string()),

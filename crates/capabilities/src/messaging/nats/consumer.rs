@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// How long the server keeps a question for messages. A server that was started again has forgotten it.
 const EXPIRES: Duration = Duration::from_secs(2);
@@ -57,20 +57,22 @@ impl Consumer {
 
 impl Task {
     async fn run(self) {
-        let working = async {
-            match select(pin!(self.fetch()), pin!(self.renew())).await {
-                Either::Left((ended, _)) => ended,
-                Either::Right(((), _)) => Ok(()),
-            }
-        };
-        let failed = match select(pin!(self.pipe.closed()), pin!(working)).await {
-            Either::Right((ended, _)) => ended.err(),
-            Either::Left(_) => None,
+        let mut fetching = pin!(self.fetch());
+        let renewing = pin!(self.renew());
+        let working = select(fetching.as_mut(), renewing);
+        let failed = match select(pin!(self.pipe.closed()), working).await {
+            Either::Right((Either::Left((ended, _)), _)) => Some(ended),
+            Either::Right((Either::Right(_), _)) | Either::Left(_) => None,
         };
         match failed {
-            Some(error) => self.pipe.fail(error),
-            // What is held is for others: at once, rather than when its time is up.
-            None => self.say(b"-NAK").await,
+            Some(Err(error)) => self.pipe.fail(error),
+            Some(Ok(())) => self.say(b"-NAK").await,
+            None => {
+                // What is held is for others: at once, rather than when its time is up. So is what the server
+                // still sends, which would otherwise be lost on the way.
+                self.say(b"-NAK").await;
+                let _ = timeout(2 * EXPIRES, fetching).await;
+            }
         }
     }
 
@@ -89,7 +91,11 @@ impl Task {
             let mut batch = batch.messages().await.map_err(|error| gone(&error))?;
             while let Some(message) = batch.next().await {
                 let message = message.map_err(|error| gone(&error))?;
-                self.push(message);
+                if self.pipe.look() == Room::Closed {
+                    self.answer(message.reply.as_deref().unwrap_or_default(), b"-NAK").await;
+                } else {
+                    self.push(message);
+                }
             }
         }
     }
@@ -116,10 +122,14 @@ impl Task {
     async fn say(&self, what: &'static [u8]) {
         for mark in self.pipe.held() {
             if let Mark::Text(reply) = mark {
-                // Where this fails, the server delivers again.
-                let _ = self.client.publish(reply.into_string(), what.into()).await;
+                self.answer(&reply, what).await;
             }
         }
+    }
+
+    async fn answer(&self, reply: &str, what: &'static [u8]) {
+        // Where this fails, the server delivers again.
+        let _ = self.client.publish(reply.to_owned(), what.into()).await;
     }
 }
 
