@@ -30,6 +30,7 @@ need curl command -v curl
 need openssl command -v openssl
 need redis-server command -v redis-server
 need mariadb-server test -x /usr/sbin/mariadbd
+need nats-server command -v nats-server
 need nginx test -x /usr/sbin/nginx
 need docker-registry command -v docker-registry
 need postgresql test -d /usr/lib/postgresql

@@ -1,7 +1,7 @@
 //! Brokers of messages, as a manifest or a component file describes them.
 
 use crate::Secret;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,22 @@ pub enum MessagingBackend {
     },
 }
 
+impl MessagingBackend {
+    /// How long the embedded broker keeps a message.
+    pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+    /// Messages that a topic of the embedded broker keeps.
+    pub const MESSAGES_MAX: u64 = 1_000_000;
+
+    /// What a broker's name means without a declaration: the embedded one, in the app's folder for state.
+    pub fn embedded(name: &str, state: &Path) -> Self {
+        MessagingBackend::Sqlite {
+            path: state.join("messaging").join(format!("{name}.db")),
+            retention: Self::RETENTION,
+            messages_max: Self::MESSAGES_MAX,
+        }
+    }
+}
+
 /// With which message of a stream a new group begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NatsStart {
@@ -65,6 +81,4 @@ pub enum NatsStart {
     Last,
     New,
     Sequence(u64),
-    /// Seconds since 1970.
-    Time(u64),
 }

@@ -52,7 +52,14 @@ fn keys_and_types() {
                 "PEM",
             ),
             ("[telemetry]\notlp = \"x\"", "otlp", "`telemetry.otlp` is not supported yet", "newer version"),
-            ("[messaging.x]\ntype = \"redis\"", "messaging", "`messaging` is not supported yet", ""),
+            (
+                "[messaging.x]\ntype = \"redis\"",
+                "[messaging.x]",
+                "a broker of type redis needs a `url`",
+                "6379",
+            ),
+            ("[messaging.x]\ntype = \"kafka\"", "\"kafka\"", "there is no store of type", "nats"),
+            ("[messaging.x]\nurl = \"nats://h\"\npath = \"p\"", "\"p\"", "of type nats has no `path`", ""),
             ("[variables]\n\"a-b\" = \"1\"", "\"a-b\"", "`a-b` is not the name of a variable", "`_`"),
             ("[variables]\na = 1", "1", "`variables.a`: expected a table, found an integer", ""),
             (

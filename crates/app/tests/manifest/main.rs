@@ -6,6 +6,7 @@ mod docs;
 mod filter_results;
 mod find;
 mod image;
+mod messaging;
 mod policy;
 mod resources;
 mod resources_bad;

@@ -8,6 +8,8 @@ pub mod component;
 mod consume;
 pub mod envelope;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 mod open;
 mod pipe;
 mod redis;
@@ -18,6 +20,8 @@ mod tests;
 
 pub use consume::{Backoff, Bulk, Consume, Outcome, Retry, consume};
 pub use memory::Memory;
+#[cfg(feature = "nats")]
+pub use nats::Nats;
 pub use open::Slot;
 pub use redis::Redis;
 pub use sqlite::Sqlite;

@@ -69,7 +69,10 @@ impl Slot {
                     retention: *retention,
                 };
                 let server = Server::parse_any(url.reveal()).ok_or_else(|| {
-                    self.error("its url is not one of Redis", "write redis://HOST:PORT, rediss:// for TLS, or unix://PATH")
+                    self.error(
+                        "its url is not one of Redis",
+                        "write redis://HOST:PORT, rediss:// for TLS, or unix://PATH",
+                    )
                 })?;
                 let redis = Redis::new(server, settings, self.runtime.clone());
                 if check {
@@ -77,7 +80,41 @@ impl Slot {
                 }
                 Ok(Client::new(redis))
             }
-            _ => Err(self.error("this version has only memory", "write `type = \"memory\"`")),
+            #[cfg(feature = "nats")]
+            MessagingBackend::Nats {
+                url,
+                token,
+                stream,
+                durable,
+                ack_wait,
+                deliveries_max,
+                back_off,
+                start,
+                domain,
+            } => {
+                let settings = super::nats::Settings {
+                    token: token.as_ref().map(|token| token.reveal().to_owned()),
+                    stream: stream.clone(),
+                    durable: durable.clone(),
+                    ack_wait: *ack_wait,
+                    deliveries_max: *deliveries_max,
+                    back_off: back_off.clone(),
+                    start: *start,
+                    domain: domain.clone(),
+                };
+                let addresses = super::nats::parse(url.reveal()).ok_or_else(|| {
+                    self.error("its url is not one of NATS", "write nats://HOST:PORT, or tls:// for TLS")
+                })?;
+                let nats = super::Nats::new(addresses, settings, self.runtime.clone());
+                if check {
+                    nats.check().await.map_err(|error| self.error(&error.to_string(), DOWN))?;
+                }
+                Ok(Client::new(nats))
+            }
+            #[cfg(not(feature = "nats"))]
+            MessagingBackend::Nats { .. } => {
+                Err(self.error("this sampan was built without NATS", "build it with the feature `nats`"))
+            }
         }
     }
 

@@ -39,7 +39,13 @@ pub(super) enum Room {
 
 impl Pipe {
     pub fn new(in_flight_max: usize) -> Self {
-        Pipe { in_flight_max, state: Mutex::default(), arrived: Notify::new(), room: Notify::new(), closing: Notify::new() }
+        Pipe {
+            in_flight_max,
+            state: Mutex::default(),
+            arrived: Notify::new(),
+            room: Notify::new(),
+            closing: Notify::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -3,6 +3,7 @@
 mod envoy;
 mod janitor;
 mod mariadb;
+mod nats;
 mod nginx;
 mod postgres;
 mod redis;
@@ -10,6 +11,7 @@ mod registry;
 
 pub use envoy::{Envoy, EnvoyFilter, envoy};
 pub use mariadb::MariaDb;
+pub use nats::Nats;
 pub use nginx::Nginx;
 pub use postgres::Postgres;
 pub use redis::Redis;

@@ -5,6 +5,7 @@ mod component;
 mod dapr;
 mod filter;
 mod grants;
+mod messaging;
 mod policy;
 mod route;
 mod stores;
@@ -36,6 +37,7 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) 
     }
     app.keyvalue = stores::keyvalue(table.table("keyvalue", f), &app, &variables, f);
     app.sql = stores::sql(table.table("sql", f), &app, &variables, f);
+    app.messaging = messaging::read_all(table.table("messaging", f), &app, &variables, f);
     // Before what is granted.
     app.dapr = table.table("dapr", f).map(|dapr| dapr::read(dapr, source, &variables, &app, f));
     dapr::report_shadowed(source, &app, f);
@@ -70,7 +72,7 @@ pub(super) fn read(mut table: Table<'_>, source: &Source<'_>, f: &mut Findings) 
     if let Some(telemetry) = table.table("telemetry", f) {
         read_telemetry(telemetry, &mut app, f);
     }
-    table.later(&["messaging", "secrets", "lock"], f);
+    table.later(&["secrets", "lock"], f);
     if routes::is_idle(&app) && !f.has_errors() {
         f.error_in_file(
             "the app has no route, so no request would be answered",

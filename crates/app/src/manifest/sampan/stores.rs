@@ -104,7 +104,7 @@ pub(in crate::manifest) fn sqlite_keyvalue(name: &str, app: &App) -> KeyValueSto
     KeyValueStore { backend: KeyValueBackend::sqlite(file(name, "keyvalue", None, app)), lazy: false }
 }
 
-fn file(name: &str, folder: &str, path: Option<Text<'_>>, app: &App) -> PathBuf {
+pub(super) fn file(name: &str, folder: &str, path: Option<Text<'_>>, app: &App) -> PathBuf {
     match path {
         Some(path) => app.root.join(path.text),
         None => app.state.join(folder).join(format!("{name}.db")),
@@ -112,19 +112,23 @@ fn file(name: &str, folder: &str, path: Option<Text<'_>>, app: &App) -> PathBuf 
 }
 
 /// An address with its variables filled in: it may hold a password, so messages quote the manifest only.
-struct Url<'a> {
-    secret: Secret,
-    scheme: String,
-    span: Span,
+pub(super) struct Url<'a> {
+    pub secret: Secret,
+    pub scheme: String,
+    pub span: Span,
     written: &'a str,
 }
 
 /// Whether the manifest itself may hold a password, as in `redis://:secret@host`.
-fn has_password(table: &Table<'_>) -> bool {
+pub(super) fn has_password(table: &Table<'_>) -> bool {
     table.peek("url").is_some_and(|url| url.contains('@'))
 }
 
-fn read_url<'a>(table: &mut Table<'a>, variables: &Variables, f: &mut Findings) -> Option<Url<'a>> {
+pub(super) fn read_url<'a>(
+    table: &mut Table<'a>,
+    variables: &Variables,
+    f: &mut Findings,
+) -> Option<Url<'a>> {
     let text = table.string("url", f)?;
     let expanded = variables.expand(text, f)?;
     let scheme = expanded.text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
@@ -139,7 +143,7 @@ fn read_url<'a>(table: &mut Table<'a>, variables: &Variables, f: &mut Findings) 
     Some(Url { secret: Secret::new(expanded.text), scheme, span: text.span, written: text.text })
 }
 
-fn check_scheme(url: &Url<'_>, allowed: &[&str], f: &mut Findings) -> Option<()> {
+pub(super) fn check_scheme(url: &Url<'_>, allowed: &[&str], f: &mut Findings) -> Option<()> {
     if allowed.contains(&url.scheme.as_str()) {
         return Some(());
     }
@@ -153,7 +157,7 @@ fn check_scheme(url: &Url<'_>, allowed: &[&str], f: &mut Findings) -> Option<()>
 }
 
 /// The type of a store: as written, else as its URL says, else SQLite.
-fn read_type(
+pub(super) fn read_type(
     table: &mut Table<'_>,
     types: &[&'static str],
     scheme: Option<&String>,
@@ -188,7 +192,13 @@ fn read_type(
 }
 
 /// A key that belongs to other types would be ignored.
-fn reject_unused(kind: &str, belongs_to: &[&str], span: Option<Span>, key: &str, f: &mut Findings) {
+pub(super) fn reject_unused(
+    kind: &str,
+    belongs_to: &[&str],
+    span: Option<Span>,
+    key: &str,
+    f: &mut Findings,
+) {
     if let Some(span) = span.filter(|_| !belongs_to.contains(&kind)) {
         f.error(span, format!("a store of type {kind} has no `{key}`"));
     }

@@ -9,7 +9,7 @@ use crate::redis::call::call;
 use crate::redis::connect::Connection;
 use crate::redis::link::Link;
 use ::redis::{Cmd, FromRedisValue, cmd};
-use futures::future::{Either, select, try_join};
+use futures::future::{Either, select};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,13 +72,20 @@ impl Consumer {
 
 impl Task {
     async fn run(self) {
-        let working = try_join(self.read(), self.keep());
-        let failed = match select(pin!(self.pipe.closed()), pin!(working)).await {
-            Either::Right((Err(error), _)) => Some(error),
-            Either::Right((Ok(_), _)) | Either::Left(_) => None,
-        };
-        if let Some(error) = failed {
-            return self.pipe.fail(error);
+        let reader = cmd("CLIENT").arg("ID").query_async::<i64>(&mut self.reader.redis.clone()).await;
+        let mut reading = pin!(self.read());
+        let keeping = pin!(self.keep());
+        let working = select(reading.as_mut(), keeping);
+        match select(pin!(self.pipe.closed()), working).await {
+            Either::Right((Either::Left((Err(error), _)), _)) => return self.pipe.fail(error),
+            Either::Right(_) => {}
+            // The reader ends now, and what it got on the way is not lost for long.
+            Either::Left(_) => {
+                if let Ok(id) = reader {
+                    let _ = run::<i64>(&self.link, cmd("CLIENT").arg("UNBLOCK").arg(id)).await;
+                    let _ = timeout(RESPONSE_TIMEOUT, reading).await;
+                }
+            }
         }
         // What is held is for others: at once, rather than when its time is up.
         let held = texts(self.pipe.held());
@@ -124,11 +131,11 @@ impl Task {
     }
 
     /// Renews what is held, and looks for what others have left.
-    async fn keep(&self) -> Result<(), BrokerError> {
+    async fn keep(&self) {
         let Settings { processing_timeout, redeliver_interval, .. } = self.settings;
         if processing_timeout.is_zero() || redeliver_interval.is_zero() {
             // Redelivery is off, as Dapr has it.
-            return Ok(std::future::pending().await);
+            return std::future::pending().await;
         }
         let mut renew_at = Instant::now() + processing_timeout / 3;
         let mut claim_at = Instant::now();

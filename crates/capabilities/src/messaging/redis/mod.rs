@@ -71,9 +71,8 @@ impl Broker for Redis {
                 pipeline.add_command(self.add(&topic, message));
             }
             pipeline.ignore_errors();
-            let add = async |connection: &Connection| {
-                pipeline.query_async(&mut connection.redis.clone()).await
-            };
+            let add =
+                async |connection: &Connection| pipeline.query_async(&mut connection.redis.clone()).await;
             let added: Vec<Result<String, RedisError>> = call(&self.link, add).await?;
             Ok(added.into_iter().map(|one| one.map(drop).map_err(|error| refused(&error))).collect())
         })

@@ -168,7 +168,10 @@ pub fn join(db: &Connection, name: &str, group: &str) -> Result<i64, BrokerError
         return Ok(*id);
     }
     let count = "SELECT COUNT(*) FROM consumer_groups WHERE topic = ?1";
-    if query(db, count, [topic], |row| row.get::<_, i64>(0))?.first().is_some_and(|count| *count >= GROUPS_MAX) {
+    if query(db, count, [topic], |row| row.get::<_, i64>(0))?
+        .first()
+        .is_some_and(|count| *count >= GROUPS_MAX)
+    {
         return Err(BrokerError::Full(format!("the topic has {GROUPS_MAX} groups")));
     }
     let insert = "INSERT INTO consumer_groups (topic, name, position) VALUES (?1, ?2, 0)";
@@ -205,7 +208,8 @@ pub fn fetch(db: &Connection, fetch: Fetch) -> Result<Vec<(i64, u32, Message)>, 
     let old = found.len();
     let position = "SELECT topic, position FROM consumer_groups WHERE id = ?1";
     let position = query(db, position, [group], |row| Ok([row.get::<_, i64>(0)?, row.get(1)?]))?;
-    let position = position.first().copied().ok_or_else(|| BrokerError::Other("the group is gone".to_owned()))?;
+    let position =
+        position.first().copied().ok_or_else(|| BrokerError::Other("the group is gone".to_owned()))?;
     let new = "SELECT id, 1, metadata, data FROM messages WHERE topic = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
     read(db, new, position, fetch, bytes, &mut found)?;
     let insert = "INSERT INTO deliveries (consumer_group, message, attempt, owner, due_ms)
