@@ -1,7 +1,7 @@
 //! `[messaging.NAME]`: what stands behind the brokers that topics are in.
 
 use super::stores::{check_scheme, file, has_password, read_type, read_url, reject_unused};
-use crate::manifest::findings::Findings;
+use crate::manifest::findings::{Findings, Span};
 use crate::manifest::names;
 use crate::manifest::tree::Table;
 use crate::manifest::variables::Variables;
@@ -81,9 +81,7 @@ fn read(
         return Some(MessagingStore { backend, lazy });
     }
     let Some(url) = url else {
-        let port = if kind == "redis" { 6379 } else { 4222 };
-        let message = format!("a broker of type {kind} needs a `url`");
-        f.error_help(span, message, format!("add `url = \"{kind}://127.0.0.1:{port}\"`"));
+        report_no_url(kind, span, f);
         return None;
     };
     let backend = if kind == "redis" {
@@ -114,4 +112,10 @@ fn read(
         }
     };
     Some(MessagingStore { backend, lazy })
+}
+
+fn report_no_url(kind: &str, span: Span, f: &mut Findings) {
+    let port = if kind == "redis" { 6379 } else { 4222 };
+    let message = format!("a broker of type {kind} needs a `url`");
+    f.error_help(span, message, format!("add `url = \"{kind}://127.0.0.1:{port}\"`"));
 }
