@@ -239,6 +239,15 @@ pub struct KeyValueStore {
     pub backend: KeyValueBackend,
     /// Do not connect before the first use, so that the store may be down at start.
     pub lazy: bool,
+    /// Stands before every key, and is seen by nobody: apps that share a store keep apart.
+    pub key_prefix: String,
+}
+
+impl KeyValueStore {
+    /// A store of its own.
+    pub fn new(backend: KeyValueBackend) -> Self {
+        KeyValueStore { backend, lazy: false, key_prefix: String::new() }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::explain::Explain;
 use crate::files::Files;
-use crate::http::Http;
+use crate::http::{Door, Http, Local};
 use crate::keyvalue::KeyValue;
 use crate::preview1::Preview1;
 use crate::redis::Redis;
@@ -76,6 +76,13 @@ impl Host {
             sql: Sql::default(),
         };
         Host::of(program, wasi, limiter, &explain, parts)
+    }
+
+    /// The same for a program that reaches handlers of its process, as its grant `dapr` says.
+    pub fn with_local(self, program: &Program, local: Arc<Local>) -> Self {
+        let door = Door::new(&program.grants.http, &Explain::new(program.explain));
+        let door = door.with_local(local).with_dapr(&program.grants.dapr);
+        Host { http: Http::behind(Arc::new(door)), ..self }
     }
 
     /// The same with parts that were made before.

@@ -49,7 +49,7 @@ impl Prepared {
     /// Leads requests for the app's own components to them.
     pub fn with_local(mut self, local: Arc<Local>) -> Self {
         let door = Door::new(&self.program.grants.http, &self.explain);
-        self.door = Arc::new(door.with_local(local));
+        self.door = Arc::new(door.with_local(local).with_dapr(&self.program.grants.dapr));
         self
     }
 

@@ -45,6 +45,11 @@ pub struct GrantArgs {
     #[arg(long = "allow-http", value_name = "ORIGIN")]
     pub http: Vec<Origin>,
 
+    /// Answer Dapr's API in process, with the components of a folder [default: where `dapr init` puts them, else
+    /// memory]
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true)]
+    pub dapr: Option<Option<PathBuf>>,
+
     /// Say on standard error which flag would have granted a refused call
     #[arg(long)]
     pub explain: bool,

@@ -6,6 +6,7 @@ mod build;
 mod cache;
 mod check;
 mod compile;
+mod dapr;
 mod fail;
 mod file_id;
 mod grants;

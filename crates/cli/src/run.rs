@@ -1,5 +1,6 @@
 //! `sampan run`: a program, from its source to its exit code.
 
+use crate::dapr::Beside;
 use crate::fail::Fail;
 use crate::grants::GrantArgs;
 use crate::progress::CompileProgress;
@@ -119,10 +120,15 @@ pub fn parse_optimize(text: &str) -> Result<Optimize, String> {
     }
 }
 
-pub fn run(args: Args) -> Result<ExitCode, Fail> {
+pub fn run(mut args: Args) -> Result<ExitCode, Fail> {
     // 1. What was asked for.
+    args.take_dapr_folder();
     let (path, guest_args) = command(&args)?;
-    let program = program(&args, path, guest_args)?;
+    let mut program = program(&args, path, guest_args)?;
+    let dapr = match &args.grants.dapr {
+        Some(folder) => Some(Beside::open(folder.as_deref(), &mut program)?),
+        None => None,
+    };
     let settings = settings(&args)?;
     let source = source(path)?;
 
@@ -131,13 +137,24 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
     let timing = args.options.timing.then(|| Timing::of(&loaded));
 
     // 3. Run it, and tell how it ended.
-    let options =
-        Options { wasi: standard_streams(), coredump: args.options.coredump.clone(), exit_on_signals: true };
+    let coredump = args.options.coredump.clone();
+    let local = dapr.as_ref().map(Beside::local);
+    let options = Options { wasi: standard_streams(), coredump, local, exit_on_signals: true };
     let outcome = command::run(loaded, &program, options);
     if let Some(timing) = timing {
         eprint!("{}", timing.text(&outcome));
     }
     finish(outcome)
+}
+
+impl Args {
+    /// `--dapr FOLDER SOURCE`: the value is optional, so the folder was read as the program. No folder is one.
+    fn take_dapr_folder(&mut self) {
+        let is_folder = self.command.len() > 1 && Path::new(&self.command[0]).is_dir();
+        if is_folder && self.grants.dapr == Some(None) {
+            self.grants.dapr = Some(Some(self.command.remove(0).into()));
+        }
+    }
 }
 
 /// Where the program is, and its arguments.

@@ -6,9 +6,11 @@
 use crate::outcome::{Failure, Outcome, exit_code, of_error};
 use crate::{invoke, watchdog};
 use sampan_app::{Entry, Program};
+use sampan_capabilities::http::Local;
 use sampan_capabilities::{Host, UnknownImports, link_component, resolve_module_imports};
 use sampan_engine::{Code, Limiter, Loaded};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 use wasmtime::component::{self, Component};
 use wasmtime::{Error, Instance, Module, Store, WasmCoreDump};
@@ -20,6 +22,8 @@ pub struct Options {
     pub wasi: WasiCtxBuilder,
     /// Where to write a core dump if the guest traps.
     pub coredump: Option<PathBuf>,
+    /// Handlers of this process that the guest reaches without a socket.
+    pub local: Option<Arc<Local>>,
     /// SIGINT and SIGTERM end the process.
     pub exit_on_signals: bool,
 }
@@ -59,7 +63,10 @@ async fn run_inside(loaded: Loaded, program: &Program, options: Options) -> Outc
     let limiter = Limiter::new(program.limits.memory_bytes);
     let memory = limiter.usage();
     let host = match Host::new(program, options.wasi, Box::new(limiter)) {
-        Ok(host) => host,
+        Ok(host) => match options.local {
+            Some(local) => host.with_local(program, local),
+            None => host,
+        },
         Err(error) => return failed(Failure { message: error.what, help: error.help, ..Failure::default() }),
     };
     host.sockets.print_chosen_ports();

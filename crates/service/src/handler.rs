@@ -46,6 +46,11 @@ impl Depth {
     pub const MAX: u8 = 8;
 }
 
+/// What a guest of this process may do at the handler that it calls: the names of its grant. Whoever comes over
+/// a socket has none of this.
+#[derive(Clone, Debug)]
+pub struct Granted(pub std::sync::Arc<[String]>);
+
 /// What the gateway found out about a request: the route that matched.
 #[derive(Clone, Debug)]
 pub struct Matched {

@@ -30,7 +30,7 @@ pub use client_tls::{ClientTls, system_roots};
 pub use exchange::Served;
 pub use filter::Filter;
 pub use handler::{
-    Answer, AskedHost, Body, BodyError, Depth, Handler, Matched, Peer, RequestId, Via, empty, full,
+    Answer, AskedHost, Body, BodyError, Depth, Granted, Handler, Matched, Peer, RequestId, Via, empty, full,
 };
 pub use hop::remove_named_by_connection;
 pub use limits::Limits;

@@ -186,10 +186,10 @@ fn routes_and_stores() {
     assert_eq!(app.routes[5].to, there);
 
     let default = KeyValueBackend::sqlite(root.join(".sampan/keyvalue/default.db"));
-    assert_eq!(app.keyvalue["default"], KeyValueStore { backend: default, lazy: false });
+    assert_eq!(app.keyvalue["default"], KeyValueStore::new(default));
     let url = Secret::new("redis://:t0p@127.0.0.1");
     let redis = KeyValueBackend::redis(url, "shop:");
-    assert_eq!(app.keyvalue["sessions"], KeyValueStore { backend: redis, lazy: true });
+    assert_eq!(app.keyvalue["sessions"], KeyValueStore { lazy: true, ..KeyValueStore::new(redis) });
     let orders = &app.sql["orders"];
     assert_eq!(orders.backend, SqlBackend::MySql { url: Secret::new("mysql://root:t0p@127.0.0.1/orders") });
     assert_eq!((orders.connections, orders.statement_timeout), (4, Duration::from_secs(5)));

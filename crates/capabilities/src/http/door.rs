@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use rustls::ClientConfig;
 use sampan_app::Origin;
-use sampan_service::remove_named_by_connection;
+use sampan_service::{Granted, remove_named_by_connection};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -34,6 +34,8 @@ pub struct Door {
     pool: Arc<Pool>,
     places: Arc<Semaphore>,
     local: Option<Arc<Local>>,
+    /// What the guest may do at Dapr's API, which is not an origin's business.
+    dapr: Arc<[String]>,
 }
 
 impl Door {
@@ -49,6 +51,7 @@ impl Door {
             pool: Arc::default(),
             places: Arc::new(Semaphore::new(MAX_UNDER_WAY)),
             local: None,
+            dapr: Arc::default(),
         }
     }
 
@@ -57,19 +60,38 @@ impl Door {
         Door { local: Some(local), ..self }
     }
 
+    /// A door that leads to Dapr's API under these grants.
+    pub fn with_dapr(self, grants: &[String]) -> Self {
+        Door { dapr: grants.into(), ..self }
+    }
+
     /// Sends one request, whose URI is absolute, and returns when the response's headers have come. Follows
     /// no redirect. Dropping the future, or later the body, cancels the request.
     pub async fn send(&self, request: Request<Body>, timeouts: Timeouts) -> Result<Response<Body>, Error> {
         // 1. Where to, and may the guest go there? Before anything that the network could notice.
         let target = Target::of(request.uri())?;
-        self.policy.check(&target)?;
-        let request = tidy(request)?;
+        let dapr = self.local.as_ref().and_then(|local| local.dapr(&target));
+        let dapr = match dapr {
+            Some(handler) => Some((handler, self.granted(&target)?)),
+            None => {
+                self.policy.check(&target)?;
+                None
+            }
+        };
+        let mut request = tidy(request)?;
 
         // 2. A place among the guest's requests under way.
         let deadline = Instant::now() + timeouts.connect.min(MAX_TIMEOUT);
         let place = self.place(deadline).await?;
 
-        // 3. To a handler of this process; names that are for these alone are not looked up elsewhere.
+        // 3. To Dapr, with what the guest may do there.
+        if let Some((handler, granted)) = dapr {
+            request.extensions_mut().insert(granted);
+            let (first_byte, between) = (timeouts.first_byte.min(MAX_TIMEOUT), timeouts.between_bytes);
+            return local::send(handler, request, first_byte, between.min(MAX_TIMEOUT), place).await;
+        }
+
+        // 4. To a handler of this process; names that are for these alone are not looked up elsewhere.
         if let Some(handler) = self.local.as_ref().and_then(|local| local.find(&target)) {
             let (first_byte, between) = (timeouts.first_byte.min(MAX_TIMEOUT), timeouts.between_bytes);
             return local::send(handler, request, first_byte, between.min(MAX_TIMEOUT), place).await;
@@ -78,8 +100,18 @@ impl Door {
             return Err(Error::Unavailable(format!("no component answers at {target}")));
         }
 
-        // 4. Over the network, on a connection of this door.
+        // 5. Over the network, on a connection of this door.
         self.exchange(&target, request, timeouts, deadline, place).await
+    }
+
+    /// What the guest may do at Dapr's API: what its grant `dapr` names, or everything, where the address itself
+    /// is granted.
+    fn granted(&self, target: &Target) -> Result<Granted, Error> {
+        if self.dapr.is_empty() {
+            self.policy.check(target)?;
+            return Ok(Granted(Arc::new(["*".to_owned()])));
+        }
+        Ok(Granted(Arc::clone(&self.dapr)))
     }
 
     async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Error> {

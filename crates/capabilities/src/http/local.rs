@@ -27,6 +27,13 @@ const SELF: &str = "self";
 pub struct Local {
     components: RwLock<HashMap<String, Weak<dyn Handler>>>,
     own: RwLock<Option<Weak<dyn Handler>>>,
+    dapr: RwLock<Option<Dapr>>,
+}
+
+/// Dapr's API for this app, and the ports at which its clients look for it.
+struct Dapr {
+    ports: Box<[u16]>,
+    handler: Weak<dyn Handler>,
 }
 
 impl Local {
@@ -41,16 +48,42 @@ impl Local {
         *self.own.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(handler));
     }
 
+    /// Makes Dapr's API reachable at these ports of this machine, without a socket.
+    pub fn set_dapr(&self, ports: &[u16], handler: &Arc<dyn Handler>) {
+        let dapr = Dapr { ports: ports.into(), handler: Arc::downgrade(handler) };
+        *self.dapr.write().unwrap_or_else(PoisonError::into_inner) = Some(dapr);
+    }
+
+    /// Dapr's API, if that is what the target is.
+    pub(super) fn dapr(&self, target: &Target) -> Option<Arc<dyn Handler>> {
+        if target.tls || !matches!(target.host.as_str(), "127.0.0.1" | "localhost" | "::1") {
+            return None;
+        }
+        let dapr = self.dapr.read().unwrap_or_else(PoisonError::into_inner);
+        let dapr = dapr.as_ref().filter(|dapr| dapr.ports.contains(&target.port))?;
+        dapr.handler.upgrade()
+    }
+
+    /// The app's routes.
+    pub fn own(&self) -> Option<Arc<dyn Handler>> {
+        self.own.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.upgrade()
+    }
+
+    /// A component by its name.
+    pub fn component(&self, name: &str) -> Option<Arc<dyn Handler>> {
+        let components = self.components.read().unwrap_or_else(PoisonError::into_inner);
+        components.get(&name.to_ascii_lowercase())?.upgrade()
+    }
+
     /// Who answers for this target; `None`: somebody in the network, or nobody.
     pub(super) fn find(&self, target: &Target) -> Option<Arc<dyn Handler>> {
         if target.tls || target.port != 80 {
             return None;
         }
         if target.host == SELF {
-            return self.own.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.upgrade();
+            return self.own();
         }
-        let name = target.host.strip_suffix(DOMAIN)?;
-        self.components.read().unwrap_or_else(PoisonError::into_inner).get(name)?.upgrade()
+        self.component(target.host.strip_suffix(DOMAIN)?)
     }
 }
 

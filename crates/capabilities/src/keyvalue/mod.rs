@@ -12,6 +12,7 @@ mod filter_sql;
 pub mod host;
 mod memory;
 mod open;
+mod prefixed;
 mod query;
 mod redis;
 mod sqlite;
@@ -21,6 +22,7 @@ pub(crate) mod tests;
 pub use host::{Granted, KeyValue};
 pub use memory::Memory;
 pub use open::Slot;
+use prefixed::Prefixed;
 pub use query::{Filter, QueryPage, Sort, StateQuery};
 pub use redis::Redis;
 pub use sqlite::Sqlite;
@@ -213,6 +215,15 @@ impl Store {
     /// The same store, in which values stay for so long where a write does not say.
     pub fn with_ttl(self, ttl: Option<Duration>) -> Self {
         Store { ttl, ..self }
+    }
+
+    /// The same store, with a prefix before every key.
+    pub fn with_prefix(self, prefix: &str) -> Self {
+        if prefix.is_empty() {
+            return self;
+        }
+        let prefixed = Prefixed { inner: self.backend, prefix: prefix.to_owned() };
+        Store { backend: Arc::new(prefixed), ..self }
     }
 
     pub fn features(&self) -> Features {

@@ -2,7 +2,7 @@
 
 use super::database::{Database, Tables};
 use super::sqlite::Settings;
-use super::{Memory, Redis, Sqlite, Store, StoreError};
+use super::{Features, Memory, Redis, Sqlite, Store, StoreError};
 use crate::GrantError;
 use crate::redis::connect::Server;
 use sampan_app::{KeyValueBackend, KeyValueDatabase, KeyValueStore};
@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 pub struct Slot {
     name: String,
     backend: KeyValueBackend,
+    key_prefix: String,
     runtime: Handle,
     store: OnceCell<Store>,
 }
@@ -21,8 +22,8 @@ impl Slot {
     /// Opens a store unless it is lazy. Must be called inside the runtime in which its driver shall run.
     pub async fn open(name: &str, description: &KeyValueStore) -> Result<Slot, GrantError> {
         let backend = description.backend.clone();
-        let slot =
-            Slot { name: name.to_owned(), backend, runtime: Handle::current(), store: OnceCell::new() };
+        let (name, key_prefix) = (name.to_owned(), description.key_prefix.clone());
+        let slot = Slot { name, backend, key_prefix, runtime: Handle::current(), store: OnceCell::new() };
         if !description.lazy {
             let store = slot.connect(true).await?;
             // Nobody else has seen the slot.
@@ -33,7 +34,7 @@ impl Slot {
 
     /// Whether it is already what the description says.
     pub fn is(&self, description: &KeyValueStore) -> bool {
-        self.backend == description.backend
+        self.backend == description.backend && self.key_prefix == description.key_prefix
     }
 
     /// The store; an error that may be gone the next time.
@@ -42,7 +43,17 @@ impl Slot {
         opened.cloned().map_err(|error| StoreError::Unavailable(error.what))
     }
 
+    /// What the store can do, if it is open.
+    pub fn features(&self) -> Option<Features> {
+        self.store.get().map(Store::features)
+    }
+
     async fn connect(&self, check: bool) -> Result<Store, GrantError> {
+        self.connect_whole(check).await.map(|store| store.with_prefix(&self.key_prefix))
+    }
+
+    /// The store with everybody's keys.
+    async fn connect_whole(&self, check: bool) -> Result<Store, GrantError> {
         match &self.backend {
             KeyValueBackend::Memory => Ok(Store::new(Memory::default())),
             KeyValueBackend::Sqlite { path, table, metadata_table, busy_timeout } => {

@@ -36,7 +36,7 @@ async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 async fn open(backend: KeyValueBackend, lazy: bool) -> Result<Slot, crate::GrantError> {
-    Slot::open("test", &KeyValueStore { backend, lazy }).await
+    Slot::open("test", &KeyValueStore { lazy, ..KeyValueStore::new(backend) }).await
 }
 
 async fn opened(backend: KeyValueBackend) -> Store {

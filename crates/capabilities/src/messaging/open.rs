@@ -68,12 +68,9 @@ impl Slot {
                     messages_max: *messages_max,
                     retention: *retention,
                 };
-                let server = Server::parse_any(url.reveal()).ok_or_else(|| {
-                    self.error(
-                        "its url is not one of Redis",
-                        "write redis://HOST:PORT, rediss:// for TLS, or unix://PATH",
-                    )
-                })?;
+                let help = "write redis://HOST:PORT, rediss:// for TLS, or unix://PATH";
+                let server = Server::parse_any(url.reveal())
+                    .ok_or_else(|| self.error("its url is not one of Redis", help))?;
                 let redis = Redis::new(server, settings, self.runtime.clone());
                 if check {
                     redis.check().await.map_err(|error| self.error(&error.to_string(), DOWN))?;

@@ -47,9 +47,9 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 fn stores(backends: &[(&str, KeyValueBackend)], lazy: bool) -> App {
-    let stores = backends
-        .iter()
-        .map(|(name, backend)| ((*name).to_owned(), KeyValueStore { backend: backend.clone(), lazy }));
+    let stores = backends.iter().map(|(name, backend)| {
+        ((*name).to_owned(), KeyValueStore { lazy, ..KeyValueStore::new(backend.clone()) })
+    });
     App { keyvalue: stores.collect(), ..App::default() }
 }
 

@@ -1,6 +1,6 @@
 //! What a person sees while apps are loaded and when they are served.
 
-use super::listeners::{Place, TcpPlace};
+use super::listeners::{Api, Place, TcpPlace};
 use super::site::Site;
 use crate::progress::{compiled, pulled, pulling, spinner};
 use indicatif::{MultiProgress, ProgressBar};
@@ -102,6 +102,10 @@ impl Shown {
 /// An address and what answers there; the first line says that requests are answered.
 pub fn listening(place: &Place, bound: SocketAddr, site: &Site) -> String {
     let scheme = if place.listen.tls.is_some() { "https" } else { "http" };
+    if place.api == Api::Dapr {
+        let ids = place.apps.iter().map(|&index| site.apps[index].app.name.as_str()).collect::<Vec<_>>();
+        return format!("dapr on {scheme}://{bound}/ for {}\n", ids.join(", "));
+    }
     let mut text = format!("listening on {scheme}://{bound}/\n");
     for loaded in place.apps.iter().map(|&index| &site.apps[index]) {
         for route in &loaded.app.routes {

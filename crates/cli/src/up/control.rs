@@ -85,6 +85,7 @@ pub fn serve(start: Start) -> Result<ExitCode, Fail> {
     }
     // Before anybody is told that it runs, so that no change after that is missed.
     let watches = running.watch(&watch_events)?;
+    running.present.load().start();
     print_stdout(&text)?;
     running.obey(&events, &watches);
     // Ends the builds that run.
@@ -92,10 +93,14 @@ pub fn serve(start: Start) -> Result<ExitCode, Fail> {
 
     // The end: nobody new, and time for those who are here.
     let deadline = Instant::now() + running.args.drain;
+    let events = running.present.load().stop();
     let tcp = running.tcp.drain(..).map(|(_, server)| server);
     for server in running.servers.drain(..).map(|(_, server)| server).chain(tcp) {
         server.drain(deadline.saturating_duration_since(Instant::now()));
     }
+    let rest = deadline.saturating_duration_since(Instant::now());
+    // Events that are still being handled come again, to whoever consumes next.
+    let _ = running.machine.drivers.block_on(async { tokio::time::timeout(rest, events).await });
     Ok(ExitCode::SUCCESS)
 }
 
@@ -254,7 +259,11 @@ impl Running {
             watch.replace(&loaded.app);
         }
         site.link();
-        self.present.store(Arc::new(site));
+        let site = Arc::new(site);
+        let before = self.present.swap(Arc::clone(&site));
+        // Each group of consumers has one that goes and one that comes; no event is lost between them.
+        site.start();
+        self.machine.drivers.spawn(before.stop());
         for (listen, listener) in added {
             self.open(listen, listener)?;
         }

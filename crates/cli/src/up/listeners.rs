@@ -14,6 +14,16 @@ pub struct Place {
     /// As it was asked for: the port may be 0.
     pub listen: Listen,
     pub apps: Vec<usize>,
+    pub api: Api,
+}
+
+/// What answers at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// The apps' routes.
+    App,
+    /// Dapr's API, of one app.
+    Dapr,
 }
 
 /// A TCP route.
@@ -44,7 +54,7 @@ pub fn places(apps: &[App], own: &[SocketAddr]) -> Vec<Place> {
     let mut all: Vec<Place> = Vec::new();
     let mut add = |listen: Listen, app: usize| match all.iter_mut().find(|place| place.listen == listen) {
         Some(place) => place.apps.push(app),
-        None => all.push(Place { listen, apps: vec![app] }),
+        None => all.push(Place { listen, apps: vec![app], api: Api::App }),
     };
     for (index, app) in apps.iter().enumerate() {
         if app.routes.is_empty() && app.listen.is_empty() && !app.tcp.is_empty() {
@@ -55,6 +65,24 @@ pub fn places(apps: &[App], own: &[SocketAddr]) -> Vec<Place> {
             add(Listen { address: DEFAULT.into(), tls: None }, index);
         } else {
             app.listen.iter().for_each(|listen| add(listen.clone(), index));
+        }
+    }
+    all.extend(dapr_places(apps));
+    all
+}
+
+/// Where Dapr's API is to be reached.
+fn dapr_places(apps: &[App]) -> Vec<Place> {
+    let mut all: Vec<Place> = Vec::new();
+    for (index, app) in apps.iter().enumerate() {
+        let addresses = app.dapr.iter().flat_map(|dapr| dapr.http.into_iter().chain(dapr.grpc));
+        for listen in addresses.map(|address| Listen { address, tls: None }) {
+            match all.iter_mut().find(|place| place.listen == listen) {
+                // HTTP and gRPC may share an address.
+                Some(place) if place.apps.contains(&index) => {}
+                Some(place) => place.apps.push(index),
+                None => all.push(Place { listen, apps: vec![index], api: Api::Dapr }),
+            }
         }
     }
     all

@@ -4,13 +4,17 @@
 use super::announce::Loading;
 use super::assets::{self, Staged};
 use super::counters::InStore;
-use super::listeners::{self, Place, TcpPlace};
+use super::listeners::{self, Api, Place, TcpPlace};
 use super::upstreams::{self, UpstreamPiece};
+use crate::dapr::{self, Piece as DaprPiece};
 use crate::fail::Fail;
 use crate::file_id::FileId;
 use sampan_app::{App, Component, Listen};
 use sampan_capabilities::Backends;
 use sampan_capabilities::http::Local;
+use sampan_dapr::app::Place as Behind;
+use sampan_dapr::plan::Plan;
+use sampan_dapr::{Dapr, Peers};
 use sampan_filters::{Destinations, Filter, Surroundings};
 use sampan_gateway::{AppRoutes, Buckets, Counters, Handlers, Router, TcpHandlers, TcpProxy};
 use sampan_runtime::serve::{self, Budget, LoadFailure, Machine};
@@ -22,6 +26,8 @@ pub struct Site {
     pub apps: Vec<Loaded>,
     routers: Vec<(Place, Arc<dyn Handler>)>,
     tcp: Vec<(TcpPlace, Arc<TcpProxy>)>,
+    /// The apps of the process by their ids; the same for all versions.
+    peers: Arc<Peers>,
 }
 
 /// One app, ready to serve.
@@ -36,6 +42,7 @@ pub struct Loaded {
     upstreams: HashMap<String, UpstreamPiece>,
     /// Of rate limits; the same for all versions of the app.
     buckets: Arc<Buckets>,
+    dapr: Option<DaprPiece>,
     /// What filters share; whom they may call is the same for all versions of the app.
     pub surroundings: Surroundings,
 }
@@ -90,8 +97,29 @@ impl Site {
                 let handler: Arc<dyn Handler> = piece.upstream.clone();
                 loaded.surroundings.destinations.set(name, &handler);
             }
-            if let Some((_, router)) = self.routers.iter().find(|(place, _)| place.apps.contains(&index)) {
+            let own = |place: &Place| place.api == Api::App && place.apps.contains(&index);
+            if let Some((_, router)) = self.routers.iter().find(|(place, _)| own(place)) {
                 loaded.local.set_own(router);
+            }
+            if let Some(dapr) = &loaded.dapr {
+                dapr.link(&loaded.local, &self.peers);
+            }
+        }
+    }
+
+    /// Starts what the apps subscribe to: events come from now on.
+    pub fn start(&self) {
+        self.apps.iter().filter_map(|loaded| loaded.dapr.as_ref()).for_each(DaprPiece::start);
+    }
+
+    /// Takes no more events; those that are being handled are handled to their end.
+    pub fn stop(&self) -> impl Future<Output = ()> + Send + 'static {
+        let running: Vec<Arc<Dapr>> =
+            self.apps.iter().filter_map(|loaded| Some(Arc::clone(&loaded.dapr.as_ref()?.dapr))).collect();
+        running.iter().for_each(|dapr| dapr.stop());
+        async move {
+            for dapr in running {
+                dapr.ended().await;
             }
         }
     }
@@ -110,25 +138,61 @@ pub fn build(
     previous: Option<&Site>,
     progress: &Loading,
 ) -> Result<Site, Fail> {
+    let peers = previous.map_or_else(Arc::<Peers>::default, |site| Arc::clone(&site.peers));
     let mut loaded = Vec::new();
     for app in apps {
         let before = previous.and_then(|site| site.apps.iter().find(|one| one.app.manifest == app.manifest));
-        loaded.push(load(machine, app, before, progress)?);
+        loaded.push(load(machine, app, before, &peers, progress)?);
     }
     let mut routers = Vec::new();
     for place in places {
-        routers.push((place.clone(), Arc::new(router(&loaded, place)?) as Arc<dyn Handler>));
+        let handler = match place.api {
+            Api::App => Arc::new(router(&loaded, place)?),
+            Api::Dapr => face(&loaded, place)?,
+        };
+        routers.push((place.clone(), handler));
     }
     let tcp = tcp(&loaded)?;
-    Ok(Site { apps: loaded, routers, tcp })
+    Ok(Site { apps: loaded, routers, tcp, peers })
+}
+
+fn dapr_of(
+    machine: &Machine,
+    app: &App,
+    plan: Plan,
+    backends: &Backends,
+    local: &Arc<Local>,
+    peers: &Arc<Peers>,
+) -> Result<DaprPiece, Fail> {
+    let beside = app.dapr.as_ref().and_then(|settings| settings.app.as_ref());
+    let place = match beside {
+        None => Behind::Here(Arc::clone(local)),
+        Some(channel) => Behind::Beside(upstreams::beside(machine, &app.name, channel)?),
+    };
+    let (drivers, guests) = (&machine.drivers, &machine.overflow);
+    dapr::make(app, plan, dapr::Surroundings { drivers, guests, backends, place, peers })
+}
+
+/// What answers Dapr's API at an address.
+fn face(loaded: &[Loaded], place: &Place) -> Result<Arc<dyn Handler>, Fail> {
+    let mut faces = place.apps.iter().filter_map(|&index| loaded[index].dapr.as_ref());
+    match (faces.next(), faces.next()) {
+        (Some(one), None) => Ok(Arc::clone(&one.face)),
+        _ => Err(Fail::new(format!("more than one app wants Dapr's API at {}", place.listen.address))
+            .help("give each app addresses of its own: `http` and `grpc` in its [dapr]")),
+    }
 }
 
 fn load(
     machine: &Arc<Machine>,
-    app: App,
+    mut app: App,
     before: Option<&Loaded>,
+    peers: &Arc<Peers>,
     progress: &Loading,
 ) -> Result<Loaded, Fail> {
+    // 0. What Dapr's component files say are stores and brokers of the app.
+    let plan = dapr::prepare(&machine.drivers, &mut app)?;
+
     // 1. Stores: kept open if they are the same.
     let stores =
         |app: &App| (app.keyvalue.clone(), app.sql.clone(), app.messaging.clone(), app.state.clone());
@@ -198,7 +262,10 @@ fn load(
     // 4. Upstreams, likewise; they need no stores.
     let upstreams = upstreams::load(machine, &app, before.map(|before| &before.upstreams))?;
     let buckets = before.map_or_else(Arc::default, |before| Arc::clone(&before.buckets));
-    Ok(Loaded { app, backends, local, components, filters, upstreams, surroundings, buckets })
+
+    // 5. Dapr, over the same stores.
+    let dapr = plan.map(|plan| dapr_of(machine, &app, plan, &backends, &local, peers)).transpose()?;
+    Ok(Loaded { app, backends, local, components, filters, upstreams, surroundings, buckets, dapr })
 }
 
 fn load_filters(

@@ -3,7 +3,8 @@
 
 use crate::fail::Fail;
 use crate::file_id::FileId;
-use sampan_app::App;
+use sampan_app::dapr::{AppChannel, AppProtocol};
+use sampan_app::{App, UpstreamProtocol, UpstreamServer};
 use sampan_gateway::Upstream;
 use sampan_runtime::serve::Machine;
 use std::collections::HashMap;
@@ -44,6 +45,27 @@ pub fn load(
         pieces.insert(name.clone(), piece);
     }
     Ok(pieces)
+}
+
+/// An ordinary program beside Sampan, which Dapr calls its app.
+pub fn beside(machine: &Machine, app: &str, channel: &AppChannel) -> Result<Arc<Upstream>, Fail> {
+    let server = UpstreamServer { host: channel.host.clone(), port: channel.port, tls: false, weight: 1 };
+    let protocol = match channel.protocol {
+        AppProtocol::Http => UpstreamProtocol::Http1,
+        AppProtocol::Grpc => UpstreamProtocol::H2,
+    };
+    let spec = sampan_app::Upstream {
+        name: "dapr-app".to_owned(),
+        servers: vec![server],
+        protocol,
+        // It may begin to listen after Sampan, and is asked again and again until then.
+        outlier: None,
+        ..sampan_app::Upstream::default()
+    };
+    let starting = Upstream::start(app, &spec, &machine.overflow);
+    let upstream = machine.overflow.block_on(starting);
+    let upstream = upstream.map_err(|error| Fail::new(format!("app {app}: {error}")).help(error.help()))?;
+    Ok(Arc::new(upstream))
 }
 
 fn files(spec: &sampan_app::Upstream) -> Vec<PathBuf> {

@@ -63,7 +63,7 @@ fn data_outlives_the_filter() {
             let mut spec = scripted("!add-integer n 1; return 1");
             if let Some(path) = &path {
                 let backend = KeyValueBackend::sqlite(path.clone());
-                app.keyvalue.insert("sales".to_owned(), KeyValueStore { backend, lazy: false });
+                app.keyvalue.insert("sales".to_owned(), KeyValueStore::new(backend));
                 spec.grants.keyvalue =
                     vec![StoreGrant { name: "default".to_owned(), store: "sales".to_owned() }];
             }

@@ -59,14 +59,14 @@ fn read(
     let kind = read_type(&mut table, &TYPES, url.as_ref().map(|url| &url.scheme), by_url, f);
     table.finish(f);
     let kind = kind?;
-    reject_unused(kind, "sqlite", path.map(|text| text.span), "path", f);
-    reject_unused(kind, "nats", token.map(|text| text.span), "token", f);
-    reject_unused(kind, "nats", stream.map(|text| text.span), "stream", f);
+    reject_unused(kind, &["sqlite"], path.map(|text| text.span), "path", f);
+    reject_unused(kind, &["nats"], token.map(|text| text.span), "token", f);
+    reject_unused(kind, &["nats"], stream.map(|text| text.span), "stream", f);
     if matches!(kind, "memory" | "nats") && (retention.is_some() || messages_max.is_some()) {
         f.error(span, format!("a broker of type {kind} has no `retention` and no `messages`"));
     }
     if matches!(kind, "memory" | "sqlite") {
-        reject_unused(kind, "redis", url.as_ref().map(|url| url.span), "url", f);
+        reject_unused(kind, &["redis"], url.as_ref().map(|url| url.span), "url", f);
         if timeout.is_some() {
             f.error(span, format!("a broker of type {kind} has no `processing_timeout`"));
         }

@@ -101,7 +101,7 @@ pub(in crate::manifest) fn sqlite(name: &str, app: &App) -> SqlStore {
 
 /// The store that a name without a declaration means.
 pub(in crate::manifest) fn sqlite_keyvalue(name: &str, app: &App) -> KeyValueStore {
-    KeyValueStore { backend: KeyValueBackend::sqlite(file(name, "keyvalue", None, app)), lazy: false }
+    KeyValueStore::new(KeyValueBackend::sqlite(file(name, "keyvalue", None, app)))
 }
 
 pub(super) fn file(name: &str, folder: &str, path: Option<Text<'_>>, app: &App) -> PathBuf {

@@ -27,7 +27,7 @@ pub(in crate::manifest::sampan) fn keyvalue(
         f.hide(has_password(&table));
         let store = read_keyvalue(name.text, table, app, variables, f);
         f.hide(false);
-        let memory = KeyValueStore { backend: KeyValueBackend::Memory, lazy: false };
+        let memory = KeyValueStore::new(KeyValueBackend::Memory);
         stores.insert(name.text.to_owned(), store.unwrap_or(memory));
     }
     stores
@@ -87,7 +87,7 @@ fn read_keyvalue(
         "postgres" | "mysql" => keys.database(kind, app, f)?,
         _ => keys.sqlite(name, app, f)?,
     };
-    Some(KeyValueStore { backend, lazy })
+    Some(KeyValueStore { lazy, ..KeyValueStore::new(backend) })
 }
 
 impl<'a> Keys<'a> {

@@ -1,0 +1,122 @@
+//! Resiliency as the calls need it: the policies of each component, looked up once.
+
+use crate::components::Components;
+use crate::error::Problem;
+use crate::resiliency::{Block, Direction, Policies as All, Policy, PolicyError, ResiliencyError, Verdict};
+use http::StatusCode;
+use sampan_app::dapr::Resiliency;
+use sampan_capabilities::messaging::{Backoff, Outcome, Retry};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tonic::Code;
+
+pub struct Policies {
+    all: All,
+    /// By component: of calls to it, and of events from it.
+    components: BTreeMap<String, [Policy; 2]>,
+    nothing: Policy,
+}
+
+impl Policies {
+    /// # Errors
+    /// If a breaker's expression is none.
+    pub fn new(resources: &[Resiliency], app_id: &str, components: &Components) -> Result<Self, PolicyError> {
+        let all = All::new(resources, app_id)?;
+        let mut of_each = BTreeMap::new();
+        let mut add = |name: &String, block| {
+            let of = |direction| all.component(name, block, direction);
+            of_each.insert(name.clone(), [of(Direction::Outbound), of(Direction::Inbound)]);
+        };
+        components.state.keys().for_each(|name| add(name, Block::Statestore));
+        components.pubsub.keys().for_each(|name| add(name, Block::Pubsub));
+        components.secrets.keys().for_each(|name| add(name, Block::Secretstore));
+        components.configuration.keys().for_each(|name| add(name, Block::Configuration));
+        components.locks.keys().for_each(|name| add(name, Block::Lock));
+        components.outputs.keys().for_each(|name| add(name, Block::Binding));
+        components.inputs.keys().for_each(|name| add(name, Block::Binding));
+        Ok(Policies { all, components: of_each, nothing: Policy::default() })
+    }
+
+    /// Of calls to a component.
+    pub fn outbound(&self, component: &str) -> Guarded<'_> {
+        Guarded(self.components.get(component).map_or(&self.nothing, |both| &both[0]))
+    }
+
+    /// Of events from a component.
+    pub fn inbound(&self, component: &str) -> Guarded<'_> {
+        Guarded(self.components.get(component).map_or(&self.nothing, |both| &both[1]))
+    }
+
+    /// How often events are handled anew that failed in spite of the policy: not at all, if it has retries.
+    pub fn inbound_retry(&self, component: &str) -> Option<Retry> {
+        self.inbound(component).0.retry.as_ref()?;
+        Some(Retry { retries_max: Some(0), backoff: Backoff::Constant(Duration::ZERO) })
+    }
+
+    /// Of invocations of an app; `far` if it is on another host.
+    pub fn app(&self, app: &str, path: &str, far: bool) -> Policy {
+        let policy = self.all.app(app, path);
+        if policy.retry.is_none() && far && !self.all.names_app(app) {
+            return Policy { retry: self.all.service_retries().retry.clone(), ..policy };
+        }
+        policy
+    }
+}
+
+/// Calls under a policy.
+#[derive(Clone, Copy)]
+pub struct Guarded<'a>(&'a Policy);
+
+impl Guarded<'_> {
+    pub async fn run<T, F: Future<Output = Result<T, Problem>>>(
+        self,
+        mut call: impl FnMut() -> F,
+    ) -> Result<T, Problem> {
+        if self.0.is_none() {
+            return call().await;
+        }
+        let classify = |result: &Result<T, Problem>| match result {
+            Ok(_) => Verdict::Ok,
+            Err(problem) => verdict(problem),
+        };
+        self.0.run(call, classify).await.map_err(problem)
+    }
+
+    /// An event's handling, where asking for another try is a failure.
+    pub async fn outcome<F: Future<Output = Outcome>>(self, mut call: impl FnMut() -> F) -> Outcome {
+        if self.0.is_none() {
+            return call().await;
+        }
+        let classify = |result: &Result<Outcome, std::convert::Infallible>| match result {
+            Ok(Outcome::Retry) => Verdict::Retryable { status: None },
+            _ => Verdict::Ok,
+        };
+        let call = || {
+            let handled = call();
+            async { Ok(handled.await) }
+        };
+        self.0.run(call, classify).await.unwrap_or(Outcome::Retry)
+    }
+}
+
+/// What is wrong with the request stays wrong; so does a tag that does not match.
+fn verdict(problem: &Problem) -> Verdict {
+    if problem.status.is_client_error() { Verdict::Final } else { Verdict::Retryable { status: None } }
+}
+
+pub fn problem(error: ResiliencyError<Problem>) -> Problem {
+    let unavailable = |message: String| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unavailable, "ERR_RESILIENCY", message)
+    };
+    match error {
+        ResiliencyError::Call(problem) => problem,
+        ResiliencyError::Timeout(_) => Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Code::DeadlineExceeded,
+            "ERR_RESILIENCY",
+            "the policy's time is over",
+        ),
+        ResiliencyError::Open => unavailable("circuit breaker is open".to_owned()),
+        ResiliencyError::HalfOpen => unavailable("too many requests".to_owned()),
+    }
+}
