@@ -15,7 +15,7 @@ use sampan_capabilities::{Backends, Explain};
 use sampan_dapr::app::{App as Behind, Place, Protocol};
 use sampan_dapr::plan::{Plan, plan};
 use sampan_dapr::{
-    Components, Dapr, Destination, Face, Peers, Policies, Rule, Scheduled, Setup, Subscription,
+    Components, Dapr, Destination, Face, Offer, Peers, Policies, Rule, Scheduled, Setup, Subscription,
 };
 use sampan_service::Handler;
 use signal_hook::consts::SIGTERM;
@@ -136,6 +136,7 @@ pub fn make(app: &App, plan: Plan, around: Surroundings<'_>) -> Result<Piece, Fa
             .configurations
             .iter()
             .find_map(|one: &DaprConfiguration| one.access.clone()),
+        offer: Offer::new(&settings.resources.configurations),
         // The operator's own files name these hosts; calls go nowhere else through this door.
         door: Door::new(&anywhere(), &Explain::default()),
         endpoints,

@@ -37,7 +37,7 @@ pub struct Plan {
     /// What a broker's file says beside where the broker is.
     pub brokers: BTreeMap<String, (Properties, Consumption)>,
     pub listed: Vec<Listed>,
-    /// Components that are left out because their files say `ignoreErrors`, and why.
+    /// Components that are left out, because their files say `ignoreErrors` or a Configuration denies them, and why.
     pub left_out: Vec<PlanError>,
 }
 
@@ -67,6 +67,11 @@ pub async fn plan(app: &mut App, app_id: &str, resources: &Resources) -> Result<
         if !in_scope(&component.scopes, app_id) {
             continue;
         }
+        if is_denied(component, resources) {
+            let what = format!("component {}: the Configuration denies {}", component.name, component.kind);
+            plan.left_out.push(failed(component, what, None));
+            continue;
+        }
         let expanded = component.expand(app_id, NAMESPACE);
         components.push(expanded.map_err(|error| failed(component, error.to_string(), None))?);
     }
@@ -86,6 +91,15 @@ pub async fn plan(app: &mut App, app_id: &str, resources: &Resources) -> Result<
         }
     }
     Ok(plan)
+}
+
+/// `spec.components.deny` of a Configuration: types, with or without their versions.
+fn is_denied(component: &DaprComponent, resources: &Resources) -> bool {
+    let mut denied = resources.configurations.iter().flat_map(|one| &one.denied_components);
+    denied.any(|one| match one.split_once('/') {
+        None => *one == component.kind,
+        Some((kind, version)) => kind == component.kind && version == component.version,
+    })
 }
 
 /// Gives a component to the building block whose it is.

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::components::Components;
 use crate::error::Problem;
 use crate::invoke::Peers;
+use crate::offer::Offer;
 use crate::policies::{Guarded, Policies};
 use crate::subscriptions::{Running, Source, Subscription};
 use crate::watches::Watches;
@@ -34,6 +35,8 @@ pub struct Setup {
     pub policies: Policies,
     /// Who may invoke the app; `None`: everybody.
     pub access: Option<AccessControl>,
+    /// What of the API there is.
+    pub offer: Offer,
     /// Hosts elsewhere by name.
     pub endpoints: Vec<HttpEndpoint>,
     /// The way to them.

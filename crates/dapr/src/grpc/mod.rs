@@ -11,6 +11,7 @@ mod stream;
 use crate::app::Protocol;
 use crate::deliver::{Ready, Replied};
 use crate::http::by_header;
+use crate::offer;
 use crate::proto::runtime::v1::dapr_server::DaprServer;
 use crate::runtime::{Caller, Dapr, no_token};
 use crate::subscriptions::Subscription;
@@ -37,11 +38,15 @@ pub async fn handle(dapr: &Arc<Dapr>, caller: &Caller, request: Request<Body>) -
         return failed(no_token().into());
     }
     // Another service of the app that the headers name: the call goes there as it is.
-    if !request.uri().path().starts_with(SERVICE) {
+    let Some(method) = request.uri().path().strip_prefix(SERVICE) else {
         return match by_header(dapr, caller, request).await {
             Ok(response) => response,
             Err(problem) => failed(problem.into()),
         };
+    };
+    let (name, version) = offer::of_method(method);
+    if !dapr.offer.is_everything() && !dapr.offer.has(name, version, offer::Protocol::Grpc) {
+        return failed(tonic::Status::unimplemented("requested endpoint is not available"));
     }
     let service = Service { dapr: Arc::clone(dapr), caller: caller.clone() };
     let mut server = DaprServer::new(service).max_decoding_message_size(dapr.body_bytes_max());

@@ -8,6 +8,7 @@ mod publish;
 mod state;
 
 use crate::error::Problem;
+use crate::offer::Protocol;
 use crate::runtime::{Caller, Dapr};
 use answer::Call;
 pub use blocks::shown_items;
@@ -62,6 +63,11 @@ async fn route<'a>(dapr: &Arc<Dapr>, call: Call<'a>, segments: &[&str]) -> Resul
         ["v1.0-alpha1", rest @ ..] => (Version::Alpha, rest),
         _ => return Err(Routed::Nowhere(call)),
     };
+    let name = rest.first().copied().unwrap_or_default();
+    if !dapr.offer.is_everything() && name != "healthz" && !dapr.offer.has(name, segments[0], Protocol::Http)
+    {
+        return Err(Routed::Nowhere(call));
+    }
     let method = call.parts.method.clone();
     let writes = method == M::POST || method == M::PUT;
     let text = |part: &str| {
