@@ -3,6 +3,7 @@
 //! [`plan`](plan::plan) makes descriptions of Dapr's component files, [`Components`] opens them, [`Dapr`] is what one
 //! app has of it, [`Face`] answers requests, and [`start`] runs what the app subscribes to.
 
+mod access;
 pub mod app;
 mod blocks;
 pub mod cel;
@@ -15,6 +16,7 @@ mod http;
 mod ids;
 mod inputs;
 mod invoke;
+mod paths;
 pub mod plan;
 mod policies;
 mod proto;
