@@ -3,6 +3,8 @@
 //!
 //! Codes, statuses and texts are those of dapr/dapr `pkg/api/errors` and `pkg/messages/predefined.go`.
 
+mod rich;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -131,7 +133,13 @@ fn error_info(details: &Details) -> Value {
 
 impl From<Problem> for tonic::Status {
     fn from(problem: Problem) -> Self {
-        tonic::Status::new(problem.grpc, problem.message)
+        match &problem.details {
+            None => tonic::Status::new(problem.grpc, problem.message),
+            Some(details) => {
+                let encoded = rich::encode(problem.grpc, &problem.message, details);
+                tonic::Status::with_details(problem.grpc, problem.message, encoded)
+            }
+        }
     }
 }
 

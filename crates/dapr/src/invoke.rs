@@ -1,5 +1,6 @@
 //! Service invocation: from an app's name to whoever answers for it, in this process or elsewhere.
 
+use crate::access;
 use crate::app::{Place, To};
 use crate::error::Problem;
 use crate::http::answer::collect;
@@ -80,6 +81,7 @@ pub async fn send(
     app: &str,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Problem> {
+    check_access(dapr, &callee, app, &request)?;
     describe(dapr, app, &mut request);
     let policy = dapr.policies.app(app, request.uri().path(), matches!(callee, Callee::Elsewhere(_)));
     if policy.is_none() {
@@ -97,6 +99,23 @@ pub async fn send(
         once(dapr, &callee, app, Request::from_parts(parts.clone(), body))
     };
     policy.run(call, verdict).await.map_err(problem)
+}
+
+/// Asks the rules of the app that is called, whether it is called by its id or by a component's name.
+fn check_access(dapr: &Dapr, callee: &Callee, app: &str, request: &Request<Body>) -> Result<(), Problem> {
+    let Callee::Here(_) = callee else { return Ok(()) };
+    let plain = app.split_once('.').map_or(app, |(plain, _namespace)| plain);
+    let peer = dapr.peers.find(plain);
+    let rules = peer.as_ref().map_or(&dapr.access, |peer| &peer.access);
+    let (verb, path) = (request.method().as_str(), request.uri().path());
+    match rules {
+        Some(rules) if !access::allows(rules, dapr.app_id(), verb, path) => {
+            let why = format!("access control policy has denied access to {path} by {verb}");
+            let message = format!("fail to invoke, id: {app}, err: {why}");
+            Err(Problem::new(StatusCode::FORBIDDEN, Code::PermissionDenied, "ERR_DIRECT_INVOKE", message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Answers of a kind that a policy names may be tried again; what the caller did wrong stays wrong.

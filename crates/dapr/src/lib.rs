@@ -3,6 +3,7 @@
 //! [`plan`](plan::plan) makes descriptions of Dapr's component files, [`Components`] opens them, [`Dapr`] is what one
 //! app has of it, [`Face`] answers requests, and [`start`] runs what the app subscribes to.
 
+mod access;
 pub mod app;
 mod blocks;
 pub mod cel;
@@ -16,6 +17,7 @@ mod ids;
 mod inputs;
 mod invoke;
 mod offer;
+mod paths;
 pub mod plan;
 mod policies;
 mod proto;

@@ -1,6 +1,7 @@
 //! Publishing: what both faces do with a broker.
 
 use crate::error::Problem;
+use crate::ids;
 use crate::runtime::{Caller, Dapr};
 use crate::topics::TopicRules;
 use bytes::Bytes;
@@ -195,13 +196,15 @@ impl Target<'_> {
         let data = if raw {
             data
         } else {
+            // An event begins a trace where its publisher is in none.
+            let parent = trace.parent.clone().unwrap_or_else(ids::trace_parent);
             let wrapped = envelope::wrap(Incoming {
                 data: &data,
                 content_type: content_type.as_deref(),
                 topic: self.topic,
                 pubsub: self.name,
                 source: self.dapr.app_id(),
-                trace_parent: trace.parent.as_deref(),
+                trace_parent: Some(&parent),
                 trace_state: trace.state.as_deref(),
                 ttl: envelope::ttl(&metadata),
                 metadata: &metadata,

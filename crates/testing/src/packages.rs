@@ -44,6 +44,12 @@ pub fn pypi_package(name: &str, version: &str) -> Option<PathBuf> {
     })
 }
 
+/// Packages of PyPI (`NAME==VERSION`) with what they need: a folder for `PYTHONPATH`, under this name.
+#[track_caller]
+pub fn pip_packages(name: &str, version: &str, packages: &[&str]) -> Option<PathBuf> {
+    kept("pip", name, &variant(version, packages, &[]), |folder| pip_into(folder, packages))
+}
+
 /// Packages of PyPI with what they need, for `PYTHONPATH`.
 pub(crate) fn pip_into(folder: &Path, packages: &[&str]) -> Result<(), String> {
     let mut pip = Command::new("python3");

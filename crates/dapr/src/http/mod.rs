@@ -9,6 +9,7 @@ mod state;
 
 use crate::error::Problem;
 use crate::offer::Protocol;
+use crate::paths::segments;
 use crate::runtime::{Caller, Dapr};
 use answer::Call;
 pub use blocks::shown_items;
@@ -21,7 +22,7 @@ use tonic::Code;
 pub async fn handle(dapr: &Arc<Dapr>, caller: &Caller, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments = segments(&path);
     let healthy = matches!(segments.as_slice(), ["v1.0", "healthz", ..]);
     if !healthy && !caller.has_token(&parts.headers, dapr) {
         return answer::status(StatusCode::UNAUTHORIZED, full("invalid api token"));
@@ -61,6 +62,9 @@ async fn route<'a>(dapr: &Arc<Dapr>, call: Call<'a>, segments: &[&str]) -> Resul
     let (version, rest) = match segments {
         ["v1.0", rest @ ..] => (Version::Stable, rest),
         ["v1.0-alpha1", rest @ ..] => (Version::Alpha, rest),
+        [version, what, ..] if version.starts_with("v1.0-") && NOT_OFFERED.contains(what) => {
+            return Err(Routed::Problem(not_offered(&segments[1..])));
+        }
         _ => return Err(Routed::Nowhere(call)),
     };
     let name = rest.first().copied().unwrap_or_default();
@@ -117,7 +121,7 @@ async fn route<'a>(dapr: &Arc<Dapr>, call: Call<'a>, segments: &[&str]) -> Resul
         (Version::Stable, ["healthz"]) if method == M::GET => metadata::healthz(dapr, &call),
         (Version::Stable, ["healthz", "outbound"]) if method == M::GET => Ok(answer::no_content()),
         (Version::Stable, ["shutdown"]) if method == M::POST => metadata::shutdown(dapr, &call),
-        (_, ["actors" | "jobs" | "workflows" | "crypto" | "conversation", ..]) => Err(not_offered(rest)),
+        (_, [what, ..]) if NOT_OFFERED.contains(what) => Err(not_offered(rest)),
         _ => return Err(Routed::Nowhere(call)),
     })
 }
@@ -129,6 +133,8 @@ enum Version {
 }
 
 /// Building blocks of Dapr that are not here.
+const NOT_OFFERED: [&str; 5] = ["actors", "jobs", "workflows", "crypto", "conversation"];
+
 fn not_offered(rest: &[&str]) -> Problem {
     let what = rest.first().copied().unwrap_or_default();
     let message = format!("Sampan does not offer Dapr's {what} API");

@@ -1,0 +1,13 @@
+//! Dapr's API of `sampan up`, as Dapr's clients meet it: by plain HTTP, and by the clients that Dapr publishes.
+
+mod building_blocks;
+mod common;
+mod invocation;
+mod publishing;
+mod python;
+mod site;
+mod state;
+mod table;
+
+use site::{Site, component};
+use table::check;
