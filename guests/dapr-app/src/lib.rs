@@ -22,7 +22,8 @@ async fn main(mut request: Request<Body>) -> Result<Response<Body>, HttpError> {
         ["", "client"] => shown(client().await),
         ["", "measure", store, count] => shown(measure::state(store, count.parse()?).await),
         _ => {
-            let caller = request.headers().get("dapr-caller-app-id").map_or("", |id| id.to_str().unwrap_or(""));
+            let caller =
+                request.headers().get("dapr-caller-app-id").map_or("", |id| id.to_str().unwrap_or(""));
             let line = format!("{} {path} {caller} {}", request.method(), String::from_utf8_lossy(&body));
             println!("{line}");
             text(StatusCode::OK, line)
@@ -75,7 +76,10 @@ async fn client() -> Result<String, Error> {
     let late = state.delete_over("weapon", &first).await;
     lines.push(format!("conflict {}", late.is_err_and(|error| error.is_conflict())));
     let again = [Operation::save("weapon", "Blaster")?.first_write()];
-    lines.push(format!("first write {}", state.save_all(&again).await.is_err_and(|error| error.is_conflict())));
+    lines.push(format!(
+        "first write {}",
+        state.save_all(&again).await.is_err_and(|error| error.is_conflict())
+    ));
 
     let brief = Operation::save("brief", &true)?.expiring(1000);
     state.transaction(&[brief, Operation::save("count", &7)?, Operation::delete("weapon")]).await?;
@@ -87,7 +91,8 @@ async fn client() -> Result<String, Error> {
     lines.push(format!("deleted {:?}", state.get::<u32>("count").await?));
 
     dapr.publish("pubsub", "orders/new", &["one"]).await?;
-    let typed = Event { metadata: vec![("cloudevent.type".into(), "sent & typed".into())], ..Event::text("", "two") };
+    let typed =
+        Event { metadata: vec![("cloudevent.type".into(), "sent & typed".into())], ..Event::text("", "two") };
     dapr.publish_event("pubsub", "orders/new", &typed).await?;
     let many = [Event::json("1", &3)?, Event::text("2", "four"), Event::bytes("3", *b"five")];
     dapr.publish_bulk("pubsub", "orders/new", &many).await?;

@@ -57,7 +57,8 @@ impl Dapr {
     pub fn from_env() -> Self {
         let variable = |name| std::env::var(name).ok().filter(|text: &String| !text.is_empty());
         let port = || variable("DAPR_HTTP_PORT").unwrap_or_else(|| PORT.to_owned());
-        let endpoint = variable("DAPR_HTTP_ENDPOINT").unwrap_or_else(|| format!("http://127.0.0.1:{}", port()));
+        let endpoint =
+            variable("DAPR_HTTP_ENDPOINT").unwrap_or_else(|| format!("http://127.0.0.1:{}", port()));
         Dapr { token: variable("DAPR_API_TOKEN"), ..Dapr::at(&endpoint) }
     }
 

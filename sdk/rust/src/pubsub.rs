@@ -21,7 +21,12 @@ pub struct Event {
 impl Event {
     pub fn json(id: &str, data: &impl Serialize) -> Result<Self, Error> {
         let data = serde_json::to_vec(data).map_err(Error::Json)?;
-        Ok(Event { id: id.to_owned(), content_type: "application/json".to_owned(), data, metadata: Vec::new() })
+        Ok(Event {
+            id: id.to_owned(),
+            content_type: "application/json".to_owned(),
+            data,
+            metadata: Vec::new(),
+        })
     }
 
     pub fn text(id: &str, text: &str) -> Self {

@@ -52,13 +52,7 @@ impl Operation {
     }
 
     pub fn delete(key: &str) -> Self {
-        Operation {
-            key: key.to_owned(),
-            value: None,
-            etag: None,
-            metadata: BTreeMap::new(),
-            options: None,
-        }
+        Operation { key: key.to_owned(), value: None, etag: None, metadata: BTreeMap::new(), options: None }
     }
 
     /// Only over the version with this etag.
@@ -141,7 +135,10 @@ impl State<'_> {
     }
 
     /// The values of several keys, in no order; keys without a value are left out.
-    pub async fn bulk<T: DeserializeOwned>(&self, keys: &[&str]) -> Result<BTreeMap<String, Entry<T>>, Error> {
+    pub async fn bulk<T: DeserializeOwned>(
+        &self,
+        keys: &[&str],
+    ) -> Result<BTreeMap<String, Entry<T>>, Error> {
         let target = format!("/v1.0/state/{}/bulk", path::segment(self.store));
         let body = serde_json::to_vec(&serde_json::json!({ "keys": keys })).map_err(Error::Json)?;
         let reply = self.dapr.accepted(Method::POST, &target, JSON, body).await?;
