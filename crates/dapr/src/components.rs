@@ -10,6 +10,7 @@ use sampan_capabilities::bindings::component::{self as bindings, Binding, Bindin
 use sampan_capabilities::configuration::{Configuration, component as configuration};
 use sampan_capabilities::keyvalue::Slot;
 use sampan_capabilities::lock::{Lock, component as lock};
+use sampan_capabilities::messaging::component::Consumption;
 use sampan_capabilities::secrets::Secrets;
 use sampan_capabilities::{Backends, GrantError, Properties};
 use std::collections::BTreeMap;
@@ -61,15 +62,15 @@ impl Components {
         components.secrets =
             plan.secrets.into_iter().map(|(name, secrets)| with_scope(name, secrets, scopes)).collect();
         components.state = backends.keyvalue.clone();
+        let mut brokers = plan.brokers;
         for (name, slot) in &backends.messaging {
-            let nothing = Properties::default();
-            let properties = plan.brokers.get(name).unwrap_or(&nothing);
+            let (properties, consumption) =
+                brokers.remove(name).unwrap_or_else(|| (Properties::default(), consumption(app_id)));
             let pubsub = Pubsub {
                 slot: Arc::clone(slot),
                 rules: TopicRules::new(app_id, |name| properties.text(name)),
                 kind: "pubsub".to_owned(),
-                group: properties.text("consumerID").unwrap_or(app_id).to_owned(),
-                concurrency: concurrency(properties),
+                consumption,
             };
             components.pubsub.insert(name.clone(), pubsub);
         }
@@ -106,13 +107,9 @@ impl Components {
     }
 }
 
-/// Deliveries at once: a number for Redis, `single` where order counts.
-fn concurrency(properties: &Properties) -> Option<usize> {
-    let single = ["concurrencyMode", "concurrency"].into_iter().filter_map(|name| properties.text(name));
-    single.into_iter().find_map(|text| match text {
-        "single" => Some(1),
-        number => number.parse().ok().filter(|count| (1..=1000).contains(count)),
-    })
+/// Of a broker that the manifest declares.
+fn consumption(app_id: &str) -> Consumption {
+    Consumption { group: app_id.to_owned(), concurrency: 10, in_flight_max: 100 }
 }
 
 fn manifest_component(name: &str, kind: &str) -> Listed {

@@ -4,12 +4,12 @@ use crate::app::CallError;
 use crate::grpc;
 use crate::ids;
 use crate::runtime::{Dapr, Note};
-use crate::subscriptions::{CONCURRENCY, Subscription};
+use crate::subscriptions::Subscription;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sampan_capabilities::messaging::envelope::{self, Event};
-use sampan_capabilities::messaging::{Backoff, Consume, Delivery, Outcome, Retry, Slot, consume};
+use sampan_capabilities::messaging::{Backoff, Consume, Delivery, Outcome, Retry, Slot, Subscribe, consume};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ pub async fn run(
 ) {
     let mut stopped = std::pin::pin!(stopped);
     let parts = dapr.upgrade().and_then(|dapr| parts(&dapr, &subscription));
-    let Some(Parts { slot, options, group, note }) = parts else { return };
+    let Some(Parts { slot, options, subscribe, note }) = parts else { return };
     let said = |why: &str| {
         let Subscription { pubsub, topic, .. } = &*subscription;
         note(&format!("subscription to {pubsub}/{topic}: {why}"));
@@ -43,6 +43,14 @@ pub async fn run(
             () = &mut stopped => return,
         }
     };
+    // A broker that keeps nothing for later knows the group from now on; what is published after the subscription is
+    // seen comes.
+    if !client.features().durable
+        && let Err(error) = client.subscribe(subscribe.clone()).await
+    {
+        return said(&error.to_string());
+    }
+    subscription.begin();
     let handler = |batch: Vec<Arc<Delivery>>| -> BoxFuture<'static, Vec<Outcome>> {
         let (dapr, subscription) = (dapr.clone(), Arc::clone(&subscription));
         Box::pin(async move {
@@ -53,7 +61,7 @@ pub async fn run(
             }
         })
     };
-    let consumed = consume(&client, subscription.subscribe(&group), options, handler, stopped).await;
+    let consumed = consume(&client, subscribe, options, handler, stopped).await;
     if let Err(error) = consumed {
         said(&error.to_string());
     }
@@ -63,14 +71,14 @@ pub async fn run(
 struct Parts {
     slot: Arc<Slot>,
     options: Consume,
-    group: String,
+    subscribe: Subscribe,
     note: Note,
 }
 
 fn parts(dapr: &Dapr, subscription: &Subscription) -> Option<Parts> {
     let pubsub = dapr.components.pubsub.get(&subscription.pubsub)?;
     let options = Consume {
-        concurrency: pubsub.concurrency.unwrap_or(CONCURRENCY),
+        concurrency: pubsub.consumption.concurrency,
         retry: dapr.policies.inbound_retry(&subscription.pubsub).unwrap_or(Retry {
             // Three more tries: what Dapr does without a policy is up to each broker.
             retries_max: Some(subscription.retries_max.unwrap_or(3)),
@@ -82,8 +90,8 @@ fn parts(dapr: &Dapr, subscription: &Subscription) -> Option<Parts> {
         dead_letter: subscription.dead_letter_topic.clone(),
         bulk: subscription.bulk,
     };
-    let (slot, group, note) = (Arc::clone(&pubsub.slot), pubsub.group.clone(), Arc::clone(&dapr.note));
-    Some(Parts { slot, options, group, note })
+    let (slot, note) = (Arc::clone(&pubsub.slot), Arc::clone(&dapr.note));
+    Some(Parts { slot, options, subscribe: subscription.subscribe(&pubsub.consumption), note })
 }
 
 /// What becomes of each delivery.

@@ -6,6 +6,7 @@ use sampan_app::{App, KeyValueStore, MessagingStore, Secret};
 use sampan_capabilities::bindings::component::BindingDescription;
 use sampan_capabilities::configuration::component::ConfigurationDescription;
 use sampan_capabilities::lock::component::LockDescription;
+use sampan_capabilities::messaging::component::Consumption;
 use sampan_capabilities::secrets::{self, SecretError, Secrets};
 use sampan_capabilities::{Properties, PropertyError, bindings, configuration, keyvalue, lock, messaging};
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ pub struct Plan {
     pub outputs: BTreeMap<String, BindingDescription>,
     pub inputs: BTreeMap<String, (BindingDescription, Route)>,
     /// What a broker's file says beside where the broker is.
-    pub brokers: BTreeMap<String, Properties>,
+    pub brokers: BTreeMap<String, (Properties, Consumption)>,
     pub listed: Vec<Listed>,
     /// Components that are left out because their files say `ignoreErrors`, and why.
     pub left_out: Vec<PlanError>,
@@ -112,7 +113,8 @@ async fn one(
     }
     if let Some(backend) = messaging::component::describe(kind, &properties).map_err(wrong)? {
         app.messaging.insert(name.clone(), MessagingStore { backend, lazy });
-        plan.brokers.insert(name.clone(), properties);
+        let consumption = messaging::component::consumption(kind, &properties).map_err(wrong)?;
+        plan.brokers.insert(name.clone(), (properties, consumption));
         return Ok(Vec::new());
     }
     if let Some(description) = configuration::component::describe(kind, &properties).map_err(wrong)? {

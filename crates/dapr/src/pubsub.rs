@@ -5,6 +5,7 @@ use crate::runtime::{Caller, Dapr};
 use crate::topics::TopicRules;
 use bytes::Bytes;
 use http::StatusCode;
+use sampan_capabilities::messaging::component::Consumption;
 use sampan_capabilities::messaging::envelope::{self, Incoming};
 use sampan_capabilities::messaging::{Client, Message, Slot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,10 +21,8 @@ pub struct Pubsub {
     pub rules: TopicRules,
     /// `pubsub.redis`, or what the manifest calls it.
     pub kind: String,
-    /// The name under which this app's instances share messages.
-    pub group: String,
-    /// Deliveries at once, where the component says.
-    pub concurrency: Option<usize>,
+    /// Under which name this app's instances share messages, and how many at once.
+    pub consumption: Consumption,
 }
 
 /// A message as a client gives it.

@@ -11,17 +11,15 @@ use crate::pubsub::is_true;
 use crate::runtime::Dapr;
 use http::{HeaderMap, Method, StatusCode};
 use sampan_app::dapr::DaprSubscription;
+use sampan_capabilities::messaging::component::Consumption;
 use sampan_capabilities::messaging::{Bulk, Subscribe};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Deliveries of one subscription that are handled at once.
-pub const CONCURRENCY: usize = 10;
-/// Deliveries that one subscription holds.
-const IN_FLIGHT_MAX: usize = 100;
 /// Subscriptions of one app.
 const SUBSCRIPTIONS_MAX: usize = 1000;
 /// Between two questions whether an app beside Sampan is there.
@@ -81,9 +79,15 @@ pub struct Subscription {
     /// Tries after the first one, where whoever subscribes says.
     pub retries_max: Option<u32>,
     pub destination: Destination,
+    /// Whether events come: for whoever runs it to say.
+    pub running: AtomicBool,
 }
 
 impl Subscription {
+    pub fn begin(&self) {
+        self.running.store(true, Relaxed);
+    }
+
     /// All events of a topic to one path.
     pub fn plain(pubsub: &str, topic: &str, path: &str, destination: Destination) -> Self {
         Subscription {
@@ -96,6 +100,7 @@ impl Subscription {
             metadata: BTreeMap::new(),
             bulk: None,
             retries_max: None,
+            running: AtomicBool::new(false),
             destination,
         }
     }
@@ -129,11 +134,11 @@ impl Subscription {
         self.rules.iter().map(|rule| (rule.expression.as_str(), rule.path.as_str())).chain(default)
     }
 
-    pub fn subscribe(&self, group: &str) -> Subscribe {
+    pub fn subscribe(&self, consumption: &Consumption) -> Subscribe {
         Subscribe {
             topic: self.topic.clone(),
-            group: group.to_owned(),
-            in_flight_max: IN_FLIGHT_MAX.max(self.bulk.map_or(0, |bulk| bulk.messages_max)),
+            group: consumption.group.clone(),
+            in_flight_max: consumption.in_flight_max.max(self.bulk.map_or(0, |bulk| bulk.messages_max)),
         }
     }
 }
@@ -153,8 +158,10 @@ impl Default for Running {
 }
 
 impl Running {
+    /// Those whose events come.
     pub fn list(&self) -> Vec<(Source, Arc<Subscription>)> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.iter().filter(|(_, one)| one.running.load(Relaxed)).cloned().collect()
     }
 
     /// `false`: there are too many.

@@ -7,7 +7,7 @@ use crate::http::shown_items;
 use crate::ids;
 use crate::runtime::{Caller, Dapr};
 use http::HeaderMap;
-use sampan_capabilities::configuration::{Item, Watch};
+use sampan_capabilities::configuration::Watch;
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};

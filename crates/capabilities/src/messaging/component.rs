@@ -215,7 +215,8 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_names_its_key() {
-        let table: [(&str, &[(&str, &str)], &str); 9] = [
+        type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+        let table: [Case; 9] = [
             ("pubsub.redis", &[], "redisHost"),
             ("pubsub.redis", &[("redisHost", "h:1"), ("processingTimeout", "soon")], "processingTimeout"),
             ("pubsub.redis", &[("redisHost", "h:1"), ("maxLenApprox", "-1")], "maxLenApprox"),

@@ -57,7 +57,7 @@ pub fn places(apps: &[App], own: &[SocketAddr]) -> Vec<Place> {
         None => all.push(Place { listen, apps: vec![app], api: Api::App }),
     };
     for (index, app) in apps.iter().enumerate() {
-        if app.routes.is_empty() && app.listen.is_empty() && !app.tcp.is_empty() {
+        if app.routes.is_empty() && app.listen.is_empty() && (!app.tcp.is_empty() || app.dapr.is_some()) {
             // It has nothing to say there.
         } else if !own.is_empty() {
             own.iter().for_each(|&address| add(Listen { address, tls: None }, index));

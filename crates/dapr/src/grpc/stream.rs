@@ -12,9 +12,10 @@ use crate::proto::runtime::v1::{
 };
 use crate::pubsub::{self, is_true};
 use crate::runtime::{Caller, Dapr};
-use crate::subscriptions::{CONCURRENCY, Destination, Source, Subscription};
+use crate::subscriptions::{Destination, Source, Subscription};
 use crate::watches;
 use futures::stream::{self, BoxStream, StreamExt};
+use sampan_capabilities::messaging::component::Consumption;
 use sampan_capabilities::messaging::envelope::Event;
 use sampan_capabilities::messaging::{Backoff, Consume, Delivery, Outcome, Retry, consume};
 use std::collections::{BTreeMap, HashMap};
@@ -62,7 +63,7 @@ pub async fn events(
     else {
         return Err(Problem::malformed("the first message of the stream names pubsub and topic"));
     };
-    let (subscription, group, broker) = open(dapr, caller, initial).await?;
+    let (subscription, consumption, broker) = open(dapr, caller, initial).await?;
     let (sender, receiver) = mpsc::channel(QUEUE);
     let waiting = Arc::new(Waiting::default());
     // Ends with the stream: the receiver is dropped by whoever does not read it any more.
@@ -74,6 +75,7 @@ pub async fn events(
     dapr.spawn(async move {
         let Client { dapr, subscription, .. } = &running;
         dapr.running.add(Source::Streaming, subscription);
+        subscription.begin();
         let stop = async {
             tokio::select! {
                 () = gone => {}
@@ -82,8 +84,10 @@ pub async fn events(
             }
         };
         let handler = |batch: Vec<Arc<Delivery>>| async { running.handle(batch).await };
-        let subscribe = subscription.subscribe(&group);
-        if let Err(error) = consume(&broker, subscribe, options(subscription), handler, stop).await {
+        let subscribe = subscription.subscribe(&consumption);
+        if let Err(error) =
+            consume(&broker, subscribe, options(subscription, consumption.concurrency), handler, stop).await
+        {
             let _ = running.sender.send(Err(Status::unavailable(error.to_string()))).await;
         }
         dapr.running.remove(subscription);
@@ -98,7 +102,7 @@ async fn open(
     dapr: &Dapr,
     caller: &Caller,
     initial: SubscribeTopicEventsRequestInitialAlpha1,
-) -> Result<(Arc<Subscription>, String, sampan_capabilities::messaging::Client), Problem> {
+) -> Result<(Arc<Subscription>, Consumption, sampan_capabilities::messaging::Client), Problem> {
     let SubscribeTopicEventsRequestInitialAlpha1 { pubsub_name, topic, metadata, dead_letter_topic } =
         initial;
     let found = pubsub::for_subscribing(dapr, caller, &pubsub_name, &topic)?;
@@ -110,12 +114,12 @@ async fn open(
         metadata,
         ..Subscription::plain(&pubsub_name, &topic, "/", Destination::App)
     };
-    Ok((Arc::new(subscription), found.group.clone(), broker))
+    Ok((Arc::new(subscription), found.consumption.clone(), broker))
 }
 
-fn options(subscription: &Subscription) -> Consume {
+fn options(subscription: &Subscription, concurrency: usize) -> Consume {
     Consume {
-        concurrency: CONCURRENCY,
+        concurrency,
         retry: Retry { retries_max: Some(3), backoff: Backoff::Constant(Duration::from_millis(500)) },
         dead_letter: subscription.dead_letter_topic.clone(),
         bulk: None,
