@@ -5,7 +5,7 @@ use crate::packages::{copy_folder, kept, run};
 use crate::root;
 use crate::spin::digest;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The folder of an example that npm builds, with what it built.
@@ -14,9 +14,28 @@ pub fn npm_example(name: &str) -> Option<PathBuf> {
     let source = root().join("examples").join(name);
     kept("examples-npm", name, &digest(&source), |folder| {
         copy_folder(&source.join("."), folder)?;
-        // The lock file names versions and digests of all that is fetched.
-        run(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(folder))?;
-        run(Command::new("npm").args(["run", "--silent", "build"]).current_dir(folder))?;
-        fs::remove_dir_all(folder.join("node_modules")).map_err(|error| error.to_string())
+        build(folder)
     })
+}
+
+/// The folder of `examples/dapr-state`, which is built with the client library beside it.
+#[track_caller]
+pub fn dapr_example() -> Option<PathBuf> {
+    let (example, library) = ("examples/dapr-state", "sdk/assemblyscript");
+    let version = [example, library].map(|part| digest(&root().join(part))).concat();
+    let folder = kept("examples-npm", "dapr-state", &version, |folder| {
+        for part in [example, library] {
+            fs::create_dir_all(folder.join(part)).map_err(|error| error.to_string())?;
+            copy_folder(&root().join(part).join("."), &folder.join(part))?;
+        }
+        build(&folder.join(example))
+    })?;
+    Some(folder.join(example))
+}
+
+fn build(folder: &Path) -> Result<(), String> {
+    // The lock file names versions and digests of all that is fetched.
+    run(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(folder))?;
+    run(Command::new("npm").args(["run", "--silent", "build"]).current_dir(folder))?;
+    fs::remove_dir_all(folder.join("node_modules")).map_err(|error| error.to_string())
 }

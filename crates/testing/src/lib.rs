@@ -13,7 +13,7 @@ pub mod servers;
 mod spin;
 
 pub use browser::{Browser, Element};
-pub use examples::npm_example;
+pub use examples::{dapr_example, npm_example};
 pub use filters::{LANGUAGES, assemblyscript, polyglot};
 pub use guests::{guest, guest_for, wat};
 pub use http::{HttpServer, Request, Response, http_get, http_send};

@@ -6,13 +6,14 @@ use super::{Body, Error};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use hyper::body::{Frame, SizeHint};
-use sampan_service::{Depth, Handler};
+use hyper::body::{Body as _, Frame, SizeHint};
+use sampan_service::{BodyError, Depth, Handler};
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
@@ -102,9 +103,77 @@ pub(super) async fn send(
 ) -> Result<Response<Body>, Error> {
     let depth = request.extensions().get::<Depth>().copied().unwrap_or_default();
     request.extensions_mut().insert(Depth(depth.0.saturating_add(1)));
-    let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+    let place = Arc::new(place);
+    let request = request.map(|body| {
+        if body.is_end_stream() {
+            return body.map_err(Into::into).boxed_unsync();
+        }
+        Whole { body: Some(body), place: Some(Arc::clone(&place)) }.boxed_unsync()
+    });
     let response = timeout(first_byte, handler.handle(request)).await.map_err(|_| Error::ReadTimeout)?;
     Ok(response.map(|body| Answer { body, between_bytes, timer: None, _place: place }.boxed_unsync()))
+}
+
+/// The request's body. What the handler leaves unread is read for it, as a network's buffers would take it: a guest
+/// that writes all before it looks at the answer would take a closed stream for a failed request.
+struct Whole {
+    /// `None` after its end.
+    body: Option<Body>,
+    /// The caller's place among its requests under way, which bounds how many are read for nobody.
+    place: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// Of a body that nobody wants, so much is read.
+const UNREAD_BYTES_MAX: usize = 1 << 20;
+/// And for so long.
+const UNREAD_TIME_MAX: Duration = Duration::from_secs(10);
+
+impl hyper::body::Body for Whole {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            self.body = None;
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        if let (Some(body), Ok(runtime)) = (self.body.take(), Handle::try_current()) {
+            let place = self.place.take();
+            runtime.spawn(async move {
+                // Too late is as good as the end.
+                let _ = timeout(UNREAD_TIME_MAX, read_away(body)).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+async fn read_away(mut body: Body) {
+    let mut left = UNREAD_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
 }
 
 /// The other component's body. Holds the caller's place among its requests under way.
@@ -113,7 +182,7 @@ struct Answer {
     between_bytes: Duration,
     /// Runs while the other side keeps us waiting.
     timer: Option<Pin<Box<tokio::time::Sleep>>>,
-    _place: OwnedSemaphorePermit,
+    _place: Arc<OwnedSemaphorePermit>,
 }
 
 impl hyper::body::Body for Answer {
