@@ -5,6 +5,7 @@ use crate::explain::Explain;
 use crate::files::Files;
 use crate::http::{Door, Http, Local};
 use crate::keyvalue::KeyValue;
+use crate::messaging::host::Messaging;
 use crate::preview1::Preview1;
 use crate::redis::Redis;
 use crate::services::Services;
@@ -35,6 +36,7 @@ pub struct Host {
     pub sockets: Sockets,
     pub http: Http,
     pub keyvalue: KeyValue,
+    pub messaging: Messaging,
     pub redis: Redis,
     pub config: Config,
     /// Nothing, until `Prepared` puts in what is granted.
@@ -49,6 +51,7 @@ pub(crate) struct Parts {
     pub sockets: Option<Sockets>,
     pub http: Http,
     pub keyvalue: KeyValue,
+    pub messaging: Messaging,
     pub redis: Redis,
     pub config: Config,
     pub sql: Sql,
@@ -71,6 +74,7 @@ impl Host {
             sockets: None,
             http: Http::new(&program.grants.http, &explain),
             keyvalue: KeyValue::new(Arc::default(), &explain),
+            messaging: Messaging::new(Arc::default(), &explain),
             redis: Redis::new(Arc::new(services), Arc::default()),
             config: Config::new(program.grants.config.clone(), &explain),
             sql: Sql::default(),
@@ -98,7 +102,7 @@ impl Host {
             wasi.initial_cwd(workdir);
         }
         let files = Files::new(&program.grants.mounts, program.workdir.as_deref(), &mut wasi, explain)?;
-        let Parts { sockets, http, keyvalue, redis, config, sql } = parts;
+        let Parts { sockets, http, keyvalue, messaging, redis, config, sql } = parts;
         let sockets = match sockets {
             Some(sockets) => {
                 sockets.allow(&mut wasi);
@@ -107,7 +111,19 @@ impl Host {
             None => Sockets::new(&program.grants, &mut wasi, explain)?,
         };
         let preview1 = Preview1::new(wasi.build_p1(), &files);
-        Ok(Host { limiter, preview1, files, sockets, http, keyvalue, redis, config, sql, filter: None })
+        Ok(Host {
+            limiter,
+            preview1,
+            files,
+            sockets,
+            http,
+            keyvalue,
+            messaging,
+            redis,
+            config,
+            sql,
+            filter: None,
+        })
     }
 }
 

@@ -5,7 +5,7 @@
 //! more than its hooks can, single calls are replaced afterwards.
 
 use crate::link::UnknownImports;
-use crate::{Host, absent, config, files, http, keyvalue, redis, snapshots, sockets, sql};
+use crate::{Host, absent, config, files, http, keyvalue, messaging, redis, snapshots, sockets, sql};
 use sampan_app::Protocol;
 use wasmtime::component::{Component, HasData, Linker, ResourceTable, types::ComponentItem};
 use wasmtime::{Engine, Result};
@@ -110,6 +110,7 @@ fn interface_of<'a>(name: &'a str, item: &ComponentItem) -> Option<(&'a str, &'a
 /// What is no released interface of WASI: the capabilities' own interfaces, each under its exact version.
 fn define_other(l: &mut Linker<Host>, name: &str) -> Result<bool> {
     Ok(keyvalue::host::define(l, name)?
+        || messaging::host::define(l, name)?
         || sql::host::define(l, name)?
         || redis::host::define(l, name)?
         || config::host::define(l, name)?

@@ -3,12 +3,13 @@
 use crate::config::Config;
 use crate::host::Parts;
 use crate::http::{Door, Http, Local};
-use crate::keyvalue::{Granted, KeyValue, Slot};
+use crate::keyvalue::KeyValue;
+use crate::messaging::host::Messaging;
 use crate::redis::{Pool, Redis};
 use crate::services::Services;
 use crate::sockets::Sockets;
 use crate::sql::{Granted as GrantedSql, Sql};
-use crate::{Backends, Explain, GrantError, Host};
+use crate::{Backends, Explain, GrantError, Host, keyvalue, messaging};
 use sampan_app::{Program, StoreGrant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ pub struct Prepared {
     program: Program,
     explain: Explain,
     door: Arc<Door>,
-    keyvalue: Granted,
+    keyvalue: keyvalue::Granted,
+    messaging: messaging::host::Granted,
     services: Arc<Services>,
     redis: Arc<Pool>,
     config: Config,
@@ -35,7 +37,8 @@ impl Prepared {
         let sql = Arc::new(GrantedSql::new(&backends.sql, &program.grants, &explain)?);
         // Taken out of the program: what is shared need not be copied for each instance.
         let grants = &mut program.grants;
-        let keyvalue = Arc::new(find_stores(std::mem::take(&mut grants.keyvalue), backends)?);
+        let keyvalue = Arc::new(find(std::mem::take(&mut grants.keyvalue), &backends.keyvalue, &STORE)?);
+        let messaging = Arc::new(find(std::mem::take(&mut grants.messaging), &backends.messaging, &BROKER)?);
         let services = Arc::new(Services::new(std::mem::take(&mut grants.services), &explain));
         let config = Config::new(std::mem::take(&mut grants.config), &explain);
         let redis = Arc::clone(&backends.redis);
@@ -43,7 +46,7 @@ impl Prepared {
             true => Some(Sockets::new(grants, &mut WasiCtxBuilder::new(), &explain)?),
             false => None,
         };
-        Ok(Prepared { program, explain, door, keyvalue, services, redis, config, sql, sockets })
+        Ok(Prepared { program, explain, door, keyvalue, messaging, services, redis, config, sql, sockets })
     }
 
     /// Leads requests for the app's own components to them.
@@ -65,6 +68,7 @@ impl Prepared {
             sockets: self.sockets.clone(),
             http: Http::behind(Arc::clone(&self.door)),
             keyvalue: KeyValue::new(Arc::clone(&self.keyvalue), &self.explain),
+            messaging: Messaging::new(Arc::clone(&self.messaging), &self.explain),
             redis: Redis::new(Arc::clone(&self.services), Arc::clone(&self.redis)),
             config: self.config.clone(),
             sql: Sql::new(&self.sql),
@@ -73,18 +77,25 @@ impl Prepared {
     }
 }
 
-/// The key-value stores that are granted, by the guest's names.
-fn find_stores(
+/// How messages name what is granted: in words, and in the manifest.
+type Kind = (&'static str, &'static str);
+
+const STORE: Kind = ("key-value store", "keyvalue");
+const BROKER: Kind = ("broker", "messaging");
+
+/// What is granted of a kind, by the guest's names.
+fn find<T>(
     grants: Vec<StoreGrant>,
-    backends: &Backends,
-) -> Result<BTreeMap<String, Arc<Slot>>, GrantError> {
+    there: &BTreeMap<String, Arc<T>>,
+    (kind, key): &Kind,
+) -> Result<BTreeMap<String, Arc<T>>, GrantError> {
     let mut found = BTreeMap::new();
     for StoreGrant { name, store } in grants {
-        let slot = backends.keyvalue.get(&store).ok_or_else(|| GrantError {
-            what: format!("the key-value store `{store}` is granted, but the app has none of this name"),
-            help: Some(format!("add [keyvalue.{store}] to the manifest, or correct the grant")),
+        let one = there.get(&store).ok_or_else(|| GrantError {
+            what: format!("the {kind} `{store}` is granted, but the app has none of this name"),
+            help: Some(format!("add [{key}.{store}] to the manifest, or correct the grant")),
         })?;
-        found.insert(name, Arc::clone(slot));
+        found.insert(name, Arc::clone(one));
     }
     Ok(found)
 }

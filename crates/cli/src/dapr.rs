@@ -102,6 +102,8 @@ pub struct Surroundings<'a> {
     pub backends: &'a Backends,
     /// The app that Dapr calls.
     pub place: Place,
+    /// The app's components.
+    pub local: &'a Arc<Local>,
     pub peers: &'a Arc<Peers>,
 }
 
@@ -128,7 +130,7 @@ pub fn make(app: &App, plan: Plan, around: Surroundings<'_>) -> Result<Piece, Fa
         token: settings.api_token.clone(),
         body_bytes_max,
         components,
-        app: behind(&settings, around.place, body_bytes_max),
+        app: behind(&settings, around.place, around.local, body_bytes_max),
         peers: Arc::clone(around.peers),
         policies,
         access: settings
@@ -159,12 +161,13 @@ fn anywhere() -> Vec<Origin> {
 }
 
 /// How the app that Dapr calls is called.
-fn behind(settings: &Settings, place: Place, body_bytes_max: usize) -> Behind {
+fn behind(settings: &Settings, place: Place, local: &Arc<Local>, body_bytes_max: usize) -> Behind {
     let protocol = match settings.app.as_ref().map(|channel| channel.protocol) {
         None | Some(AppProtocol::Http) => Protocol::Http,
         Some(AppProtocol::Grpc) => Protocol::Grpc,
     };
-    Behind { place, protocol, token: settings.app_token.clone(), body_bytes_max }
+    let components = Arc::clone(local);
+    Behind { place, components, protocol, token: settings.app_token.clone(), body_bytes_max }
 }
 
 fn declared(app: &App, id: &str, resources: &Resources) -> Result<Vec<Subscription>, String> {
@@ -248,6 +251,7 @@ impl Beside {
             guests: drivers,
             backends: &backends,
             place: Place::Nowhere,
+            local: &local,
             peers: &peers,
         };
         let piece = make(&app, plan, around)?;

@@ -4,6 +4,7 @@
 
 mod build;
 mod cache;
+mod channels;
 mod check;
 mod compile;
 mod dapr;

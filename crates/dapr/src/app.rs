@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body_util::BodyExt;
 use sampan_app::Secret;
 use sampan_capabilities::http::Local;
+use sampan_capabilities::messaging::Receiver;
 use sampan_service::{Body, BodyError, Handler, full};
 use std::future::Future;
 use std::pin::Pin;
@@ -41,6 +42,8 @@ pub enum Protocol {
 
 pub struct App {
     pub place: Place,
+    /// The components of this process that events may be for, wherever the app is.
+    pub components: Arc<Local>,
     pub protocol: Protocol,
     /// What the app knows Dapr by: the header `dapr-api-token` of calls to it.
     pub token: Option<Secret>,
@@ -81,13 +84,17 @@ impl App {
     pub fn handler(&self, to: To<'_>) -> Result<Arc<dyn Handler>, CallError> {
         match (&self.place, to) {
             (Place::Here(local), To::App) => local.own().ok_or(CallError::NoApp),
-            (Place::Here(local), To::Component(name)) => {
-                local.component(name).ok_or_else(|| CallError::NoComponent(name.to_owned()))
+            (_, To::Component(name)) => {
+                self.components.component(name).ok_or_else(|| CallError::NoComponent(name.to_owned()))
             }
             (Place::Beside(handler), To::App) => Ok(Arc::clone(handler)),
-            (Place::Beside(_), To::Component(name)) => Err(CallError::NoComponent(name.to_owned())),
-            (Place::Nowhere, _) => Err(CallError::NoApp),
+            (Place::Nowhere, To::App) => Err(CallError::NoApp),
         }
+    }
+
+    /// A component, for messages.
+    pub fn receiver(&self, name: &str) -> Option<Arc<dyn Receiver>> {
+        self.components.receiver(name)
     }
 
     /// Sends a request to the app and reads the answer.

@@ -4,12 +4,14 @@ use crate::app::CallError;
 use crate::grpc;
 use crate::ids;
 use crate::runtime::{Dapr, Note};
-use crate::subscriptions::Subscription;
+use crate::subscriptions::{Destination, Subscription};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use sampan_capabilities::messaging::envelope::{self, Event};
-use sampan_capabilities::messaging::{Backoff, Consume, Delivery, Outcome, Retry, Slot, Subscribe, consume};
+use sampan_capabilities::messaging::envelope::{self, Event, Incoming};
+use sampan_capabilities::messaging::{
+    Backoff, CONTENT_TYPE_KEY, Consume, Delivery, Outcome, Received, Retry, Slot, Subscribe, consume,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -119,6 +121,20 @@ pub fn prepare(dapr: &Dapr, subscription: &Subscription, delivery: &Delivery) ->
     let event = if subscription.raw_payload {
         let wrapped = envelope::from_raw(&message.data, topic, &subscription.pubsub);
         Bytes::from(wrapped.map_err(|_| Outcome::Drop)?)
+    } else if subscription.destination != Destination::App && envelope::event_of(&message.data).is_none() {
+        // What others than Dapr have published to a component's topic.
+        let wrapped = envelope::wrap(Incoming {
+            data: &message.data,
+            content_type: message.metadata.get(CONTENT_TYPE_KEY).map(String::as_str),
+            topic,
+            pubsub: &subscription.pubsub,
+            source: "",
+            trace_parent: None,
+            trace_state: None,
+            ttl: None,
+            metadata: &BTreeMap::new(),
+        });
+        Bytes::from(wrapped.map_err(|_| Outcome::Drop)?)
     } else {
         message.data.clone()
     };
@@ -145,11 +161,25 @@ async fn one(dapr: &Dapr, subscription: &Subscription, delivery: &Delivery) -> O
         Err(outcome) => return outcome,
     };
     let guarded = dapr.policies.inbound(&subscription.pubsub);
-    guarded.outcome(|| send(dapr, subscription, &ready)).await
+    let Destination::Component(name) = &subscription.destination else {
+        return guarded.outcome(|| send(dapr, subscription, &ready)).await;
+    };
+    let message = Arc::new(Received::of(&delivery.topic, &delivery.message));
+    let (message, ready) = (&message, &ready);
+    // A component that takes messages gets the message, any other the event.
+    let hand_over = || async move {
+        if let Some(receiver) = dapr.app.receiver(name)
+            && let Some(outcome) = receiver.receive(Arc::clone(message)).await
+        {
+            return outcome;
+        }
+        send(dapr, subscription, ready).await
+    };
+    guarded.outcome(hand_over).await
 }
 
 async fn send(dapr: &Dapr, subscription: &Subscription, ready: &Ready) -> Outcome {
-    if grpc::speaks_grpc(dapr) {
+    if subscription.destination == Destination::App && grpc::speaks_grpc(dapr) {
         return grpc::deliver(dapr, subscription, ready).await;
     }
     let headers = trace_headers(&ready.event);

@@ -3,6 +3,7 @@
 
 use super::policy::Target;
 use super::{Body, Error};
+use crate::messaging::Receiver;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -27,6 +28,8 @@ const SELF: &str = "self";
 #[derive(Default)]
 pub struct Local {
     components: RwLock<HashMap<String, Weak<dyn Handler>>>,
+    /// The same components, for messages.
+    receivers: RwLock<HashMap<String, Weak<dyn Receiver>>>,
     own: RwLock<Option<Weak<dyn Handler>>>,
     dapr: RwLock<Option<Dapr>>,
 }
@@ -42,6 +45,12 @@ impl Local {
     pub fn set_component(&self, name: &str, handler: &Arc<dyn Handler>) {
         let mut components = self.components.write().unwrap_or_else(PoisonError::into_inner);
         components.insert(name.to_ascii_lowercase(), Arc::downgrade(handler));
+    }
+
+    /// Makes a component reachable for messages.
+    pub fn set_receiver(&self, name: &str, receiver: &Arc<dyn Receiver>) {
+        let mut receivers = self.receivers.write().unwrap_or_else(PoisonError::into_inner);
+        receivers.insert(name.to_ascii_lowercase(), Arc::downgrade(receiver));
     }
 
     /// Makes the app's routes reachable at `http://self`.
@@ -74,6 +83,12 @@ impl Local {
     pub fn component(&self, name: &str) -> Option<Arc<dyn Handler>> {
         let components = self.components.read().unwrap_or_else(PoisonError::into_inner);
         components.get(&name.to_ascii_lowercase())?.upgrade()
+    }
+
+    /// A component by its name, for messages.
+    pub fn receiver(&self, name: &str) -> Option<Arc<dyn Receiver>> {
+        let receivers = self.receivers.read().unwrap_or_else(PoisonError::into_inner);
+        receivers.get(&name.to_ascii_lowercase())?.upgrade()
     }
 
     /// Who answers for this target; `None`: somebody in the network, or nobody.

@@ -130,7 +130,7 @@ where
 }
 
 /// Waits for something while the handlers go on; `None`: it is time to stop.
-async fn until<T>(
+pub(super) async fn until<T>(
     stop: &Shared<impl Future<Output = ()>>,
     running: &mut FuturesUnordered<impl Future<Output = ()>>,
     wanted: impl Future<Output = T>,

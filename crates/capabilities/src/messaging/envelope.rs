@@ -22,7 +22,7 @@ const SOURCE: &str = "Dapr";
 const TEXT: &str = "text/plain";
 const BINARY: &str = "application/octet-stream";
 /// Metadata with this prefix names attributes that the publisher sets.
-const OVERRIDE: &str = "cloudevent.";
+pub const OVERRIDE: &str = "cloudevent.";
 
 /// What somebody wants to publish.
 #[derive(Clone, Copy, Debug)]
@@ -215,6 +215,20 @@ impl<'a> Event<'a> {
     pub fn expired(&self) -> bool {
         self.text("expiration").is_some_and(|text| has_passed(&text))
     }
+}
+
+/// The event that the bytes are, if whoever published them says that they are one.
+pub fn event_of(bytes: &[u8]) -> Option<Event<'_>> {
+    // Most of what is none is seen at once.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
+    Event::parse(bytes).ok().filter(|event| event.text("specversion").is_some())
+}
+
+/// The same, if it was published by Dapr's API.
+pub fn of_dapr(bytes: &[u8]) -> Option<Event<'_>> {
+    event_of(bytes).filter(|event| event.text("pubsubname").is_some())
 }
 
 /// A member's name, borrowed where it has no escapes.

@@ -4,14 +4,17 @@
 //! message at least once, and each message goes to one consumer of the group at a time. What may be published
 //! is bounded here, for every interface and every backend.
 
+pub mod channel;
 pub mod component;
 mod consume;
 pub mod envelope;
+pub mod host;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
 mod open;
 mod pipe;
+mod receive;
 mod redis;
 mod settle;
 mod sqlite;
@@ -23,6 +26,7 @@ pub use memory::Memory;
 #[cfg(feature = "nats")]
 pub use nats::Nats;
 pub use open::Slot;
+pub use receive::{CONTENT_TYPE_KEY, Received, Receiver};
 pub use redis::Redis;
 pub use sqlite::Sqlite;
 

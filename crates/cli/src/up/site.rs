@@ -6,6 +6,7 @@ use super::assets::{self, Staged};
 use super::counters::InStore;
 use super::listeners::{self, Api, Place, TcpPlace};
 use super::upstreams::{self, UpstreamPiece};
+use crate::channels::{Channels, Wanted};
 use crate::dapr::{self, Piece as DaprPiece};
 use crate::fail::Fail;
 use crate::file_id::FileId;
@@ -18,6 +19,7 @@ use sampan_dapr::{Dapr, Peers};
 use sampan_filters::{Destinations, Filter, Surroundings};
 use sampan_gateway::{AppRoutes, Buckets, Counters, Handlers, Router, TcpHandlers, TcpProxy};
 use sampan_runtime::serve::{self, Budget, LoadFailure, Machine};
+use sampan_runtime::triggers::Served;
 use sampan_service::{Handler, TcpFilter};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,6 +45,9 @@ pub struct Loaded {
     /// Of rate limits; the same for all versions of the app.
     buckets: Arc<Buckets>,
     dapr: Option<DaprPiece>,
+    /// The same for all versions of the app.
+    channels: Arc<Channels>,
+    wanted: Wanted,
     /// What filters share; whom they may call is the same for all versions of the app.
     pub surroundings: Surroundings,
 }
@@ -69,7 +74,7 @@ struct FilterPiece {
 /// One component, ready to serve.
 #[derive(Clone)]
 struct Piece {
-    handler: Arc<dyn Handler>,
+    handler: Arc<Served>,
     source: Option<FileId>,
     /// Kept for as long as the handler.
     _staged: Option<Arc<Staged>>,
@@ -90,8 +95,9 @@ impl Site {
     pub fn link(&self) {
         for (index, loaded) in self.apps.iter().enumerate() {
             for (name, piece) in &loaded.components {
-                loaded.local.set_component(name, &piece.handler);
-                loaded.surroundings.destinations.set(name, &piece.handler);
+                serve::enter(&loaded.local, name, &piece.handler);
+                let handler: Arc<dyn Handler> = piece.handler.clone();
+                loaded.surroundings.destinations.set(name, &handler);
             }
             for (name, piece) in &loaded.upstreams {
                 let handler: Arc<dyn Handler> = piece.upstream.clone();
@@ -109,7 +115,12 @@ impl Site {
 
     /// Starts what the apps subscribe to: events come from now on.
     pub fn start(&self) {
-        self.apps.iter().filter_map(|loaded| loaded.dapr.as_ref()).for_each(DaprPiece::start);
+        for loaded in &self.apps {
+            if let Some(dapr) = &loaded.dapr {
+                dapr.start();
+            }
+            loaded.channels.start(&loaded.wanted, &loaded.local, &loaded.surroundings.machine.overflow);
+        }
     }
 
     /// Takes no more events; those that are being handled are handled to their end.
@@ -117,7 +128,11 @@ impl Site {
         let running: Vec<Arc<Dapr>> =
             self.apps.iter().filter_map(|loaded| Some(Arc::clone(&loaded.dapr.as_ref()?.dapr))).collect();
         running.iter().for_each(|dapr| dapr.stop());
+        let channels: Vec<_> = self.apps.iter().map(|loaded| loaded.channels.stop(&loaded.wanted)).collect();
         async move {
+            for channel in channels {
+                channel.await;
+            }
             for dapr in running {
                 dapr.ended().await;
             }
@@ -170,7 +185,7 @@ fn dapr_of(
         Some(channel) => Behind::Beside(upstreams::beside(machine, &app.name, channel)?),
     };
     let (drivers, guests) = (&machine.drivers, &machine.overflow);
-    dapr::make(app, plan, dapr::Surroundings { drivers, guests, backends, place, peers })
+    dapr::make(app, plan, dapr::Surroundings { drivers, guests, backends, place, local, peers })
 }
 
 /// What answers Dapr's API at an address.
@@ -265,7 +280,21 @@ fn load(
 
     // 5. Dapr, over the same stores.
     let dapr = plan.map(|plan| dapr_of(machine, &app, plan, &backends, &local, peers)).transpose()?;
-    Ok(Loaded { app, backends, local, components, filters, upstreams, surroundings, buckets, dapr })
+    let channels = before.map_or_else(Arc::default, |before| Arc::clone(&before.channels));
+    let wanted = Wanted::of(&app).map_err(|what| Fail::new(format!("app {}: {what}", app.name)))?;
+    Ok(Loaded {
+        app,
+        backends,
+        local,
+        components,
+        filters,
+        upstreams,
+        surroundings,
+        buckets,
+        dapr,
+        channels,
+        wanted,
+    })
 }
 
 fn load_filters(
@@ -332,7 +361,9 @@ fn router(apps: &[Loaded], place: &Place) -> Result<Router, Fail> {
         .iter()
         .map(|loaded| {
             let pieces = loaded.components.iter();
-            let components = pieces.map(|(name, piece)| (name.clone(), Arc::clone(&piece.handler))).collect();
+            let components = pieces
+                .map(|(name, piece)| (name.clone(), Arc::clone(&piece.handler) as Arc<dyn Handler>))
+                .collect();
             let filters = loaded.filters.iter();
             let filters = filters.map(|(name, piece)| {
                 (name.clone(), Arc::new(piece.filter.clone()) as Arc<dyn sampan_service::Filter>)

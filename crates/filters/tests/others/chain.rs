@@ -34,7 +34,8 @@ fn all_kinds_before_several_targets() {
         let machine = &site.surroundings.machine;
         let components =
             load_with(machine, &app, &Backends::default(), &Progress::none(), &Arc::default()).await;
-        let api = components.unwrap_or_else(|failures| panic!("{failures:?}"))["api"].clone();
+        let api: Arc<dyn Handler> =
+            components.unwrap_or_else(|failures| panic!("{failures:?}"))["api"].clone();
         for (target, path, body) in
             [(api, "/echo", "sent"), (Arc::new(says("fixed")) as Arc<dyn Handler>, "/fixed", "fixed")]
         {

@@ -3,10 +3,11 @@
 use super::budget::Budget;
 use super::machine::Machine;
 use super::unit::{Ready, Unit};
-use crate::triggers::{self, Entry};
+use crate::triggers::{self, Entry, Served};
 use futures::StreamExt;
-use sampan_app::{App, Component, Program};
+use sampan_app::{App, Broker, Component, Program, Target};
 use sampan_capabilities::http::Local;
+use sampan_capabilities::messaging::Receiver;
 use sampan_capabilities::{Backends, GrantError, Prepared, UnknownImports};
 use sampan_engine::{LoadError, Loader, Source};
 use sampan_service::Handler;
@@ -64,7 +65,7 @@ pub async fn load(
     app: &App,
     backends: &Backends,
     progress: &Progress,
-) -> Result<HashMap<String, Arc<dyn Handler>>, Vec<LoadFailure>> {
+) -> Result<HashMap<String, Arc<Served>>, Vec<LoadFailure>> {
     load_with(machine, app, backends, progress, &Arc::default()).await
 }
 
@@ -79,7 +80,7 @@ pub async fn load_with(
     backends: &Backends,
     progress: &Progress,
     local: &Arc<Local>,
-) -> Result<HashMap<String, Arc<dyn Handler>>, Vec<LoadFailure>> {
+) -> Result<HashMap<String, Arc<Served>>, Vec<LoadFailure>> {
     let memory =
         Budget::new(format!("app {}", app.name), app.memory_bytes, Some(Arc::clone(&machine.memory)));
     let mut failures = Vec::new();
@@ -96,6 +97,7 @@ pub async fn load_with(
     }
     let loads = units.iter().filter(|unit| !unit.component.lazy).map(|unit| async move {
         let ready = load_code(unit, progress).await?;
+        check_use(app, unit, &ready.entry)?;
         unit.keep(&Arc::new(ready));
         Ok(())
     });
@@ -110,11 +112,40 @@ pub async fn load_with(
         .into_iter()
         .map(|unit| {
             let name = unit.component.name.clone();
-            let handler: Arc<dyn Handler> = Arc::new(triggers::Served { unit });
-            local.set_component(&name, &handler);
-            (name, handler)
+            let served = Arc::new(Served { unit });
+            enter(local, &name, &served);
+            (name, served)
         })
         .collect())
+}
+
+/// Makes a component reachable for those of its app, by requests and by messages.
+pub fn enter(local: &Local, name: &str, served: &Arc<Served>) {
+    let (handler, receiver): (Arc<dyn Handler>, Arc<dyn Receiver>) = (served.clone(), served.clone());
+    local.set_component(name, &handler);
+    local.set_receiver(name, &receiver);
+}
+
+/// Whether the component exports what the app's routes and triggers want of it.
+fn check_use(app: &App, unit: &Unit, entry: &Entry) -> Result<(), LoadFailure> {
+    let name = &unit.component.name;
+    let is_target = |target: &Target| matches!(target, Target::Component(one) if one == name);
+    let routed = app.routes.iter().any(|route| is_target(&route.to));
+    let on_channel = app
+        .topic_triggers
+        .iter()
+        .any(|trigger| trigger.component == *name && matches!(trigger.broker, Broker::RedisChannel { .. }));
+    let lacks = match entry {
+        Entry::Messages(_) if routed => {
+            "a route leads to it, and it exports no HTTP handler (wasi:http/incoming-handler or wasi:http/handler)"
+        }
+        entry if on_channel && entry.messages().is_none() => {
+            "a channel of Redis triggers it, and it exports no handler of messages (Spin's inbound-redis or \
+             wasi:messaging/incoming-handler)"
+        }
+        _ => return Ok(()),
+    };
+    Err(LoadFailure { component: name.clone(), message: lacks.to_owned(), help: None })
 }
 
 fn prepare(component: &Component, backends: &Backends) -> Result<Prepared, GrantError> {

@@ -19,7 +19,7 @@ pub use budget::{Allowance, Budget, BudgetExceeded};
 pub use ended::{Ended, failure_response};
 pub use gate::{Place, Refused};
 pub use habit::Habit;
-pub use load::{LoadFailure, Progress, Step, load, load_with};
+pub use load::{LoadFailure, Progress, Step, enter, load, load_with};
 pub use machine::{CODE_IDLE, Machine, Setup};
 pub use output::{Log, Output, Target, to_stderr};
 pub use plan::Plan;

@@ -4,6 +4,7 @@ pub mod cgi;
 pub mod http;
 mod program;
 pub mod server;
+pub mod topic;
 
 use crate::serve::{Ready, Unit, failure_response};
 use ::http::{Request, StatusCode};
@@ -18,7 +19,13 @@ use wasmtime::Store;
 /// What a request enters, and what is kept from one request to the next. Made when code is loaded, dropped
 /// when it is unloaded.
 pub enum Entry {
-    Http(http::Entry),
+    /// It may take messages too.
+    Http {
+        http: Box<http::Entry>,
+        messages: Option<topic::Entry>,
+    },
+    /// It takes messages, and answers no requests.
+    Messages(topic::Entry),
     Cgi(cgi::Entry),
     Server(server::Entry),
 }
@@ -32,7 +39,15 @@ impl Entry {
     pub(crate) fn of(loaded: Loaded, unit: &Unit) -> wasmtime::Result<Self> {
         match (&unit.component.kind, &loaded.code) {
             (None | Some(ComponentKind::Http), Code::Component(component)) => {
-                http::Entry::of(&loaded.engine, component).map(Entry::Http)
+                let messages = topic::Entry::of(&loaded.engine, component)?;
+                match (http::Entry::of(&loaded.engine, component)?, messages) {
+                    (Some(http), messages) => Ok(Entry::Http { http: Box::new(http), messages }),
+                    (None, Some(messages)) => Ok(Entry::Messages(messages)),
+                    (None, None) => Err(wasmtime::format_err!(
+                        "it exports no HTTP handler (wasi:http/incoming-handler or wasi:http/handler), and no handler of \
+                         messages (wasi:messaging/incoming-handler or Spin's inbound-redis)"
+                    )),
+                }
             }
             (None | Some(ComponentKind::Http), Code::Module(_)) => Err(wasmtime::format_err!(
                 "it is a module and not a component, so it does not answer HTTP requests by itself; if it is a CGI \
@@ -47,18 +62,27 @@ impl Entry {
         }
     }
 
+    /// The handler of messages, if there is one.
+    pub(crate) fn messages(&self) -> Option<&topic::Entry> {
+        match self {
+            Entry::Http { messages, .. } => messages.as_ref(),
+            Entry::Messages(messages) => Some(messages),
+            Entry::Cgi(_) | Entry::Server(_) => None,
+        }
+    }
+
     /// Whether an instance can serve several requests at once.
     pub(crate) fn is_concurrent(&self) -> bool {
         match self {
-            Entry::Http(entry) => entry.is_concurrent(),
-            Entry::Cgi(_) | Entry::Server(_) => false,
+            Entry::Http { http, .. } => http.is_concurrent(),
+            Entry::Messages(_) | Entry::Cgi(_) | Entry::Server(_) => false,
         }
     }
 
     /// Whether the code must not be unloaded although no request is under way.
     pub(crate) fn is_pinned(&self) -> bool {
         match self {
-            Entry::Http(_) | Entry::Cgi(_) => false,
+            Entry::Http { .. } | Entry::Messages(_) | Entry::Cgi(_) => false,
             Entry::Server(entry) => entry.is_started(),
         }
     }
@@ -66,9 +90,9 @@ impl Entry {
     /// Drops instances that were not used for so long.
     pub(crate) fn drop_idle_instances(&self, idle: Duration) {
         match self {
-            Entry::Http(entry) => entry.drop_idle_instances(idle),
+            Entry::Http { http, .. } => http.drop_idle_instances(idle),
             // None is ever unused.
-            Entry::Cgi(_) | Entry::Server(_) => {}
+            Entry::Messages(_) | Entry::Cgi(_) | Entry::Server(_) => {}
         }
     }
 }
@@ -111,7 +135,11 @@ impl Handler for Served {
             // 4. The way of this kind of guest.
             let unit = Arc::clone(&self.unit);
             match &ready.entry {
-                Entry::Http(_) => http::handle(unit, ready, request, place).await,
+                Entry::Http { .. } => http::handle(unit, ready, request, place).await,
+                Entry::Messages(_) => {
+                    unit.log("it was asked for by HTTP, and exports a handler of messages only");
+                    failure_response(StatusCode::NOT_FOUND)
+                }
                 // In boxes of their own: components are many, and fast.
                 Entry::Cgi(_) => Box::pin(cgi::handle(unit, ready, request, place)).await,
                 Entry::Server(_) => Box::pin(server::handle(unit, ready, request, place)).await,
@@ -123,7 +151,9 @@ impl Handler for Served {
 /// The entry of a loaded component, which must be of this kind: who asks was called for it.
 pub(crate) fn http_entry(ready: &Ready) -> &http::Entry {
     match &ready.entry {
-        Entry::Http(entry) => entry,
-        Entry::Cgi(_) | Entry::Server(_) => unreachable!("`Served::handle` sends each kind its own way"),
+        Entry::Http { http, .. } => http,
+        Entry::Messages(_) | Entry::Cgi(_) | Entry::Server(_) => {
+            unreachable!("`Served::handle` sends each kind its own way")
+        }
     }
 }

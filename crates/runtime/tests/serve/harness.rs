@@ -72,7 +72,9 @@ pub async fn serve_app(mut app: App) -> Served {
     let machine = machine(&log);
     let local = Arc::default();
     let handlers = load_with(&machine, &app, &Backends::default(), &Progress::none(), &local).await;
-    Served { machine, name: app.name, handlers: handlers.unwrap_or_else(|f| panic!("{f:?}")), local, log }
+    let handlers = handlers.unwrap_or_else(|f| panic!("{f:?}"));
+    let handlers = handlers.into_iter().map(|(name, served)| (name, served as Arc<dyn Handler>)).collect();
+    Served { machine, name: app.name, handlers, local, log }
 }
 
 impl Served {

@@ -58,8 +58,8 @@ pub enum Export {
 pub(super) type Head = Result<Response<WasiBody>, String>;
 
 impl Entry {
-    /// Links the component and checks its handler's type.
-    pub(crate) fn of(engine: &Engine, component: &Component) -> wasmtime::Result<Self> {
+    /// Links the component and checks its handler's type; `None` where it has none.
+    pub(crate) fn of(engine: &Engine, component: &Component) -> wasmtime::Result<Option<Self>> {
         let world = component.component_type();
         let exports = |interface: &str| {
             world.exports(engine).any(|(name, _)| {
@@ -74,16 +74,14 @@ impl Entry {
         } else if let Some(inbound) = spin_inbound::Inbound::of(engine, component)? {
             Export::Spin(inbound)
         } else {
-            return Err(wasmtime::format_err!(
-                "it exports no HTTP handler (wasi:http/incoming-handler or wasi:http/handler)"
-            ));
+            return Ok(None);
         };
-        Ok(Entry {
+        Ok(Some(Entry {
             export,
             idle_02: Idle::default(),
             idle_03: Idle::default(),
             shared: shared::Shared::default(),
-        })
+        }))
     }
 
     pub(crate) fn drop_idle_instances(&self, idle: Duration) {
