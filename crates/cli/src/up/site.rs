@@ -11,8 +11,8 @@ use crate::dapr::{self, Piece as DaprPiece};
 use crate::fail::Fail;
 use crate::file_id::FileId;
 use sampan_app::{App, Component, Listen};
-use sampan_capabilities::Backends;
 use sampan_capabilities::http::Local;
+use sampan_capabilities::{Backends, GrantError};
 use sampan_dapr::app::Place as Behind;
 use sampan_dapr::plan::Plan;
 use sampan_dapr::{Dapr, Peers};
@@ -171,6 +171,21 @@ pub fn build(
     Ok(Site { apps: loaded, routers, tcp, peers })
 }
 
+/// What is only in memory stays, where the app before had the same store.
+fn open_stores(machine: &Machine, app: &App, before: Option<&Loaded>) -> Result<Arc<Backends>, Fail> {
+    let opened = machine.drivers.block_on(async {
+        match before {
+            Some(before) => before.backends.reopen(app).await,
+            None => Backends::open(app).await,
+        }
+    });
+    let failed = |error: GrantError| Fail {
+        help: error.help,
+        ..Fail::new(format!("app {}: {}", app.name, error.what))
+    };
+    opened.map(Arc::new).map_err(failed)
+}
+
 fn dapr_of(
     machine: &Machine,
     app: &App,
@@ -214,18 +229,7 @@ fn load(
     let same_stores = before.filter(|before| stores(&before.app) == stores(&app));
     let backends = match same_stores {
         Some(before) => Arc::clone(&before.backends),
-        None => {
-            let opened = machine.drivers.block_on(async {
-                match before {
-                    Some(before) => before.backends.reopen(&app).await,
-                    None => Backends::open(&app).await,
-                }
-            });
-            Arc::new(opened.map_err(|error| Fail {
-                help: error.help,
-                ..Fail::new(format!("app {}: {}", app.name, error.what))
-            })?)
-        }
+        None => open_stores(machine, &app, before)?,
     };
 
     // 2. Components: those that changed in manifest or file, under the same stores.
