@@ -7,7 +7,7 @@ const KEYS = ['weapon', 'planets']
 const VALUES = ['"Death Star"', '["Alderaan","Tatooine","Hoth"]']
 
 function stop(what: string, failure: Failure): void {
-  console.error(what + ': ' + failure.toString())
+  process.stderr.write(what + ': ' + failure.toString() + '\n')
   process.exit(1)
 }
 
@@ -28,7 +28,7 @@ function main(): void {
     const value = entry === null ? 'nothing' : entry.value
     console.log('read ' + KEYS[i] + ': ' + value)
     if (value != VALUES[i]) {
-      console.error('expected ' + VALUES[i])
+      process.stderr.write('expected ' + VALUES[i] + '\n')
       process.exit(1)
     }
   }

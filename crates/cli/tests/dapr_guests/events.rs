@@ -1,7 +1,8 @@
 //! What Dapr calls: components by subscriptions, by schedules, and by other apps.
 
 use crate::App;
-use sampan_testing::{Running, free_port, http_send};
+use sampan_testing::{PATIENCE, Running, free_port, http_send};
+use std::time::Instant;
 
 /// The line that the guest printed for a request.
 #[track_caller]
@@ -51,19 +52,26 @@ path = "/tick"
 
 #[test]
 fn a_component_says_what_it_subscribes_to() {
-    let mut app = App::up(
+    let port = free_port();
+    let mut app = App::up(&format!(
         r#"
+http = "127.0.0.1:{port}"
+
 [component.app]
 source = "GUEST"
-grant = { dapr = ["pubsub"] }
-env = { SUBSCRIBE = '[{"pubsubname":"pubsub","topic":"planets","route":"/planets"}]' }
-"#,
-    );
-    // An event that comes before the subscription is kept by no broker in memory: so until one is seen.
-    let publish = "http://127.0.0.1:3500/v1.0/publish/pubsub/planets";
-    let metadata = "http://127.0.0.1:3500/v1.0/metadata";
-    while !app.ask("GET", metadata, "").text().contains("planets") {}
-    assert_eq!(app.ask("POST", publish, r#""Tatooine""#).status, 204);
+env = {{ SUBSCRIBE = '[{{"pubsubname":"pubsub","topic":"planets","route":"/planets"}}]' }}
+"#
+    ));
+    // A broker in memory keeps nothing for who comes later, so the event waits until the subscription is there.
+    let get = |path| http_send(("127.0.0.1", port), "GET", path, &[], b"").unwrap();
+    let begun = Instant::now();
+    while !get("/v1.0/metadata").text().contains("/planets") {
+        assert!(begun.elapsed() < PATIENCE, "{}", get("/v1.0/metadata").text());
+    }
+    let headers = [("content-type", "application/json")];
+    let path = "/v1.0/publish/pubsub/planets";
+    let sent = http_send(("127.0.0.1", port), "POST", path, &headers, br#""Tatooine""#).unwrap();
+    assert_eq!(sent.status, 204);
     let line = seen(&mut app.process, "app", "POST /planets");
     assert!(line.contains(r#""data":"Tatooine""#), "{line}");
 }
