@@ -10,4 +10,4 @@ mod state;
 mod table;
 
 use site::{Site, component};
-use table::check;
+use table::{Row, check};

@@ -1,7 +1,7 @@
 //! `/v1.0/state` by plain HTTP.
 
 use crate::table::compare;
-use crate::{Site, check, component};
+use crate::{Row, Site, check, component};
 use sampan_testing::servers::Redis;
 
 const STORE: &str = "/v1.0/state/statestore";
@@ -25,111 +25,95 @@ fn on_every_store(test: impl Fn(&crate::site::Up, &str)) {
     }
 }
 
+const INVALID: &str = "ERR_MALFORMED_REQUEST";
+const ILLEGAL: &str = "ERR_MALFORMED_REQUEST DAPR_STATE_ILLEGAL_KEY";
+
+/// In this order.
+const ROWS: &[Row<'_>] = &[
+    // Saving.
+    ("POST /v1.0/state/statestore", "[]", 204, ""),
+    ("POST /v1.0/state/statestore", r#"[{"key":"a","value":{"n":1}},{"key":"b","value":"two"}]"#, 204, ""),
+    ("PUT /v1.0/state/statestore", r#"[{"key":"c","value":3}]"#, 204, ""),
+    ("POST /v1.0/state/statestore/", r#"[{"key":"d"}]"#, 204, ""),
+    ("POST /v1.0/state/statestore", "", 400, INVALID),
+    ("POST /v1.0/state/statestore", "{}", 400, INVALID),
+    ("POST /v1.0/state/statestore", "[", 400, INVALID),
+    ("POST /v1.0/state/statestore", r#"[{"key":"a","value":1,"etag":2}]"#, 400, INVALID),
+    ("POST /v1.0/state/statestore", r#"[{"value":1}]"#, 400, ILLEGAL),
+    ("POST /v1.0/state/statestore", r#"[{"key":"a||b","value":1}]"#, 400, ILLEGAL),
+    (
+        "POST /v1.0/state/statestore",
+        r#"[{"key":"a","value":1,"metadata":{"ttlInSeconds":"x"}}]"#,
+        500,
+        "ERR_STATE_SAVE",
+    ),
+    // Reading.
+    ("GET /v1.0/state/statestore/a", "", 200, r#"{"n":1}"#),
+    ("GET /v1.0/state/statestore/a?consistency=strong", "", 200, r#"{"n":1}"#),
+    ("GET /v1.0//state/statestore/a/", "", 200, r#"{"n":1}"#),
+    ("GET /v1.0/x/../state/./statestore/a", "", 200, r#"{"n":1}"#),
+    ("GET /v1.0/state/statestore/b", "", 200, "\"two\""),
+    ("GET /v1.0/state/statestore/c", "", 200, "3"),
+    ("GET /v1.0/state/statestore/d", "", 200, "null"),
+    ("GET /v1.0/state/statestore/absent", "", 204, ""),
+    ("GET /v1.0/state/statestore/a%7C%7Cb", "", 400, ILLEGAL),
+    // Many at once.
+    ("POST /v1.0/state/statestore/bulk", r#"{"keys":[]}"#, 200, "[]"),
+    ("POST /v1.0/state/statestore/bulk", "", 400, INVALID),
+    ("POST /v1.0/state/statestore/bulk", r#"{"keys":["x||y"]}"#, 400, ILLEGAL),
+    (
+        "PUT /v1.0/state/statestore/bulk",
+        r#"{"keys":["absent"],"parallelism":4}"#,
+        200,
+        r#"[{"key":"absent"}]"#,
+    ),
+    // Transactions.
+    ("POST /v1.0/state/statestore/transaction", r#"{"operations":[]}"#, 204, ""),
+    ("POST /v1.0/state/statestore/transaction", "x", 400, INVALID),
+    (
+        "POST /v1.0/state/statestore/transaction",
+        r#"{"operations":[{"operation":"upsert","request":{"key":"t","value":[1, 2]}},{"operation":"delete","request":{"key":"c"}},{"operation":"delete","request":{"key":"absent"}}]}"#,
+        204,
+        "",
+    ),
+    ("GET /v1.0/state/statestore/t", "", 200, "[1, 2]"),
+    ("GET /v1.0/state/statestore/c", "", 204, ""),
+    (
+        "PUT /v1.0/state/statestore/transaction",
+        r#"{"operations":[{"operation":"upsert","request":{"key":"t","value":9}},{"operation":"upsert","request":{"key":"t","value":10}}]}"#,
+        204,
+        "",
+    ),
+    ("GET /v1.0/state/statestore/t", "", 200, "10"),
+    (
+        "POST /v1.0/state/statestore/transaction",
+        r#"{"operations":[{"operation":"read","request":{"key":"t"}}]}"#,
+        400,
+        "ERR_NOT_SUPPORTED_STATE_OPERATION",
+    ),
+    (
+        "POST /v1.0/state/statestore/transaction",
+        r#"{"operations":[{"operation":"upsert","request":{"key":"a||b"}}]}"#,
+        400,
+        ILLEGAL,
+    ),
+    // Deleting.
+    ("DELETE /v1.0/state/statestore/a?concurrency=first-write&consistency=strong", "", 204, ""),
+    ("DELETE /v1.0/state/statestore/a", "", 204, ""),
+    ("DELETE /v1.0/state/statestore/a%7C%7Cb", "", 400, ILLEGAL),
+    ("GET /v1.0/state/statestore/a", "", 204, ""),
+    // No such store.
+    ("POST /v1.0/state/other", "[]", 400, "ERR_STATE_STORE_NOT_FOUND DAPR_STATE_NOT_FOUND"),
+    ("GET /v1.0/state/other/a", "", 400, "ERR_STATE_STORE_NOT_FOUND DAPR_STATE_NOT_FOUND"),
+    ("DELETE /v1.0/state/other/a", "", 400, "ERR_STATE_STORE_NOT_FOUND DAPR_STATE_NOT_FOUND"),
+    ("POST /v1.0/state/other/bulk", "{}", 400, "ERR_STATE_STORE_NOT_FOUND DAPR_STATE_NOT_FOUND"),
+    ("POST /v1.0/state/other/transaction", "{}", 400, "ERR_STATE_STORE_NOT_FOUND DAPR_STATE_NOT_FOUND"),
+    ("POST /v1.0-alpha1/state/other/query", "{}", 400, "ERR_STATE_STORE_NOT_FOUND DAPR_STATE_NOT_FOUND"),
+];
+
 #[test]
 fn every_row_of_the_route_table() {
-    on_every_store(|up, _| {
-        let invalid = "ERR_MALFORMED_REQUEST";
-        let illegal = "ERR_MALFORMED_REQUEST DAPR_STATE_ILLEGAL_KEY";
-        check(
-            up,
-            &[
-                // Saving.
-                ("POST /v1.0/state/statestore", "[]", 204, ""),
-                (
-                    "POST /v1.0/state/statestore",
-                    r#"[{"key":"a","value":{"n":1}},{"key":"b","value":"two"}]"#,
-                    204,
-                    "",
-                ),
-                ("PUT /v1.0/state/statestore", r#"[{"key":"c","value":3}]"#, 204, ""),
-                ("POST /v1.0/state/statestore/", r#"[{"key":"d"}]"#, 204, ""),
-                ("POST /v1.0/state/statestore", "", 400, invalid),
-                ("POST /v1.0/state/statestore", "{}", 400, invalid),
-                ("POST /v1.0/state/statestore", "[", 400, invalid),
-                ("POST /v1.0/state/statestore", r#"[{"key":"a","value":1,"etag":2}]"#, 400, invalid),
-                ("POST /v1.0/state/statestore", r#"[{"value":1}]"#, 400, illegal),
-                ("POST /v1.0/state/statestore", r#"[{"key":"a||b","value":1}]"#, 400, illegal),
-                (
-                    "POST /v1.0/state/statestore",
-                    r#"[{"key":"a","value":1,"metadata":{"ttlInSeconds":"x"}}]"#,
-                    500,
-                    "ERR_STATE_SAVE",
-                ),
-                // Reading.
-                ("GET /v1.0/state/statestore/a", "", 200, r#"{"n":1}"#),
-                ("GET /v1.0/state/statestore/a?consistency=strong", "", 200, r#"{"n":1}"#),
-                ("GET /v1.0//state/statestore/a/", "", 200, r#"{"n":1}"#),
-                ("GET /v1.0/x/../state/./statestore/a", "", 200, r#"{"n":1}"#),
-                ("GET /v1.0/state/statestore/b", "", 200, "\"two\""),
-                ("GET /v1.0/state/statestore/c", "", 200, "3"),
-                ("GET /v1.0/state/statestore/d", "", 200, "null"),
-                ("GET /v1.0/state/statestore/absent", "", 204, ""),
-                ("GET /v1.0/state/statestore/a%7C%7Cb", "", 400, illegal),
-                // Many at once.
-                ("POST /v1.0/state/statestore/bulk", r#"{"keys":[]}"#, 200, "[]"),
-                ("POST /v1.0/state/statestore/bulk", "", 400, invalid),
-                ("POST /v1.0/state/statestore/bulk", r#"{"keys":["x||y"]}"#, 400, illegal),
-                (
-                    "PUT /v1.0/state/statestore/bulk",
-                    r#"{"keys":["absent"],"parallelism":4}"#,
-                    200,
-                    r#"[{"key":"absent"}]"#,
-                ),
-                // Transactions.
-                ("POST /v1.0/state/statestore/transaction", r#"{"operations":[]}"#, 204, ""),
-                ("POST /v1.0/state/statestore/transaction", "x", 400, invalid),
-                (
-                    "POST /v1.0/state/statestore/transaction",
-                    r#"{"operations":[{"operation":"upsert","request":{"key":"t","value":[1, 2]}},{"operation":"delete","request":{"key":"c"}},{"operation":"delete","request":{"key":"absent"}}]}"#,
-                    204,
-                    "",
-                ),
-                ("GET /v1.0/state/statestore/t", "", 200, "[1, 2]"),
-                ("GET /v1.0/state/statestore/c", "", 204, ""),
-                (
-                    "PUT /v1.0/state/statestore/transaction",
-                    r#"{"operations":[{"operation":"upsert","request":{"key":"t","value":9}},{"operation":"upsert","request":{"key":"t","value":10}}]}"#,
-                    204,
-                    "",
-                ),
-                ("GET /v1.0/state/statestore/t", "", 200, "10"),
-                (
-                    "POST /v1.0/state/statestore/transaction",
-                    r#"{"operations":[{"operation":"read","request":{"key":"t"}}]}"#,
-                    400,
-                    "ERR_NOT_SUPPORTED_STATE_OPERATION",
-                ),
-                (
-                    "POST /v1.0/state/statestore/transaction",
-                    r#"{"operations":[{"operation":"upsert","request":{"key":"a||b"}}]}"#,
-                    400,
-                    illegal,
-                ),
-                // Deleting.
-                ("DELETE /v1.0/state/statestore/a?concurrency=first-write&consistency=strong", "", 204, ""),
-                ("DELETE /v1.0/state/statestore/a", "", 204, ""),
-                ("DELETE /v1.0/state/statestore/a%7C%7Cb", "", 400, illegal),
-                ("GET /v1.0/state/statestore/a", "", 204, ""),
-                // No such store.
-                ("POST /v1.0/state/other", "[]", 400, "ERR_STATE_STORE_NOT_FOUND DAPR_STATE_NOT_FOUND"),
-                ("GET /v1.0/state/other/a", "", 400, "ERR_STATE_STORE_NOT_FOUND DAPR_STATE_NOT_FOUND"),
-                ("DELETE /v1.0/state/other/a", "", 400, "ERR_STATE_STORE_NOT_FOUND DAPR_STATE_NOT_FOUND"),
-                ("POST /v1.0/state/other/bulk", "{}", 400, "ERR_STATE_STORE_NOT_FOUND DAPR_STATE_NOT_FOUND"),
-                (
-                    "POST /v1.0/state/other/transaction",
-                    "{}",
-                    400,
-                    "ERR_STATE_STORE_NOT_FOUND DAPR_STATE_NOT_FOUND",
-                ),
-                (
-                    "POST /v1.0-alpha1/state/other/query",
-                    "{}",
-                    400,
-                    "ERR_STATE_STORE_NOT_FOUND DAPR_STATE_NOT_FOUND",
-                ),
-            ],
-        );
-    });
+    on_every_store(|up, _| check(up, ROWS));
 }
 
 #[test]

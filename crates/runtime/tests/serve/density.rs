@@ -4,6 +4,7 @@ use crate::harness::{get, run};
 use sampan_app::{App, Component};
 use sampan_capabilities::Backends;
 use sampan_runtime::serve::{Machine, Progress, Setup, load};
+use sampan_service::Handler;
 use sampan_testing::temp_dir;
 use std::sync::{Arc, Mutex};
 
