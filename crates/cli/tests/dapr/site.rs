@@ -71,7 +71,7 @@ impl Site {
         let mut process = Running::start(&mut command);
         process.wait_for_line(&format!("dapr on http://127.0.0.1:{http}/"));
         process.wait_for_line(&format!("dapr on http://127.0.0.1:{grpc}/"));
-        Up { process, http, grpc, folder: self.folder }
+        Up { process, http, grpc, _folder: self.folder }
     }
 }
 
@@ -80,7 +80,8 @@ pub struct Up {
     pub process: Running,
     pub http: u16,
     pub grpc: u16,
-    pub folder: TempDir,
+    /// Kept for as long as the process.
+    _folder: TempDir,
 }
 
 impl Up {

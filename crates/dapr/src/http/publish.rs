@@ -33,7 +33,8 @@ pub async fn one(
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BulkEntry {
-    #[serde(default)]
+    // Go's decoder does not look at the case, and Dapr's client for JavaScript counts on it.
+    #[serde(default, alias = "entryID")]
     entry_id: String,
     event: Option<Box<RawValue>>,
     #[serde(default)]
