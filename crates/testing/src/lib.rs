@@ -20,7 +20,7 @@ pub use http::{HttpServer, Request, Response, http_get, http_send};
 pub use net::{TcpServer, allow_many_files, free_port};
 pub use packages::{
     crate_examples, crate_program, crate_source, edited_crate_examples, go_program, kept_project,
-    npm_package, pip_packages, pypi_package, skip,
+    npm_install, npm_package, pip_packages, pypi_package, skip,
 };
 pub use process::{Finished, Running, finish, sampan};
 pub use spin::{spin_app, spin_javascript_app, spin_python_app};

@@ -44,6 +44,16 @@ pub fn pypi_package(name: &str, version: &str) -> Option<PathBuf> {
     })
 }
 
+/// A package of npm with what it needs: the folder with its `node_modules`.
+#[track_caller]
+pub fn npm_install(name: &str, version: &str) -> Option<PathBuf> {
+    kept("npm-install", name, version, |folder| {
+        fs::write(folder.join("package.json"), "{}").map_err(|error| error.to_string())?;
+        let install = ["install", "--silent", "--no-audit", "--no-fund"];
+        run(Command::new("npm").args(install).arg(format!("{name}@{version}")).current_dir(folder))
+    })
+}
+
 /// Packages of PyPI (`NAME==VERSION`) with what they need: a folder for `PYTHONPATH`, under this name.
 #[track_caller]
 pub fn pip_packages(name: &str, version: &str, packages: &[&str]) -> Option<PathBuf> {

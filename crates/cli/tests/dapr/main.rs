@@ -3,6 +3,7 @@
 mod building_blocks;
 mod common;
 mod invocation;
+mod javascript;
 mod publishing;
 mod python;
 mod site;

@@ -57,8 +57,7 @@ with DaprClient() as client:
     assert details.bad_request['field_violations'][0]['field'] == 'a||b', details.as_dict()
     fails(StatusCode.INVALID_ARGUMENT, lambda: client.get_state('other', 'a'))
     if len(sys.argv) > 2:
-        client.save_bulk_state(store, [StateItem(key='p', value='{"age": 1}'), StateItem(key='q', value='{"age": 2}')],
-                               metadata=(('contentType', 'application/json'),))
+        client.save_bulk_state(store, [StateItem(key='p', value='{"age": 1}'), StateItem(key='q', value='{"age": 2}')])
         found = client.query_state(store, '{"filter": {"EQ": {"age": 2}}}').results
         assert [item.key for item in found] == ['q'], found
 print('done')
