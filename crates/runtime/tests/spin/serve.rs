@@ -66,6 +66,7 @@ impl Served {
                 .await
                 .map_err(|failures| format!("{failures:#?}"))
         })?;
+        let handlers = handlers.into_iter().map(|(name, one)| (name, one as Arc<dyn Handler>)).collect();
         Ok(Served { handlers, _state: state })
     }
 

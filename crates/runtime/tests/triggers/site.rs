@@ -98,7 +98,9 @@ pub fn load_failure(component: Component) -> String {
 async fn handlers(machine: &Arc<Machine>, components: Vec<Component>) -> Result<Handlers, String> {
     let app = App { name: "test".to_owned(), components, ..App::default() };
     let backends = Backends::open(&app).await.unwrap();
-    load(machine, &app, &backends, &Progress::none()).await.map_err(|failures| failures[0].to_string())
+    let served = load(machine, &app, &backends, &Progress::none()).await;
+    let served = served.map_err(|failures| failures[0].to_string())?;
+    Ok(served.into_iter().map(|(name, one)| (name, one as Arc<dyn Handler>)).collect())
 }
 
 /// Finds the component by the first segment of the path.
