@@ -6,10 +6,11 @@ use crate::keyvalue::StoreError;
 use crate::sql::{Connection, Error, Value};
 use sampan_app::PostgresLayout;
 
-/// Others may make the same table at the same time, which PostgreSQL says as a broken unique key.
+/// Others may make the same table at the same time.
 const ATTEMPTS_MAX: usize = 3;
-/// SQLSTATE of that.
-const UNIQUE_VIOLATION: &str = "23505";
+/// The SQLSTATEs by which PostgreSQL says so, depending on how far the other is: unique_violation in its catalog,
+/// duplicate_object (the table's row type), duplicate_table.
+const RACES: [&str; 3] = ["23505", "42710", "42P07"];
 
 /// Where Dapr notes how far a store is, and what it writes there when all is made.
 struct Level {
@@ -151,5 +152,5 @@ async fn run(connection: &Connection, statement: &str, params: Vec<Value>) -> Re
 
 fn is_race(error: &Error) -> bool {
     let Error::Query(query) = error else { return false };
-    query.details.as_ref().is_some_and(|details| details.code == UNIQUE_VIOLATION)
+    query.details.as_ref().is_some_and(|details| RACES.contains(&details.code.as_str()))
 }
