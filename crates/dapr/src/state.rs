@@ -3,10 +3,11 @@
 use crate::error::Problem;
 use crate::runtime::{Caller, Dapr};
 use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
 use http::StatusCode;
 use sampan_capabilities::keyvalue::{Condition, Entry, StateQuery, Store, StoreError, Write};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tonic::Code;
 
 /// What Dapr puts between a key and its prefix; so no key may hold it.
@@ -65,6 +66,11 @@ fn ttl(metadata: &BTreeMap<String, String>) -> Result<Option<Duration>, String> 
     let Some(text) = metadata.get("ttlInSeconds").filter(|text| !text.is_empty()) else { return Ok(None) };
     let seconds: i64 = text.trim().parse().map_err(|_| format!("the ttlInSeconds {text:?} is no number"))?;
     Ok(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs))
+}
+
+/// When a value expires, as both faces write it.
+pub fn rfc3339(time: SystemTime) -> String {
+    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// Finds the store, if the caller may use it.

@@ -9,16 +9,13 @@ use crate::proto::runtime::v1::{
 };
 use crate::runtime::{Caller, Dapr};
 use crate::state::{self, Item};
-use chrono::{DateTime, SecondsFormat, Utc};
 use http::StatusCode;
 use sampan_capabilities::keyvalue::Entry;
 use std::collections::BTreeMap;
 use tonic::Code;
 
 fn metadata(entry: &Entry) -> BTreeMap<String, String> {
-    let expires = entry
-        .expires
-        .map(|expires| DateTime::<Utc>::from(expires).to_rfc3339_opts(SecondsFormat::AutoSi, true));
+    let expires = entry.expires.map(state::rfc3339);
     expires.into_iter().map(|expires| ("ttlExpireTime".to_owned(), expires)).collect()
 }
 

@@ -7,7 +7,6 @@ use crate::state::{self, BulkItem, Concurrency, Item};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, Utc};
 use http::{HeaderMap, Response, StatusCode};
 use sampan_capabilities::keyvalue::Entry;
 use sampan_service::Body;
@@ -106,13 +105,9 @@ pub async fn get(dapr: &Dapr, call: Call<'_>, name: &str, key: &str) -> Result<R
         answer::put(response.headers_mut(), "etag", &version);
     }
     if let Some(expires) = entry.expires {
-        answer::put(response.headers_mut(), "metadata.ttlexpiretime", &rfc3339(expires));
+        answer::put(response.headers_mut(), "metadata.ttlexpiretime", &state::rfc3339(expires));
     }
     Ok(response)
-}
-
-fn rfc3339(time: std::time::SystemTime) -> String {
-    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 pub async fn delete(dapr: &Dapr, call: Call<'_>, name: &str, key: &str) -> Result<Response<Body>, Problem> {
@@ -165,7 +160,7 @@ struct Shown {
 
 impl Shown {
     fn entry(key: String, entry: Entry) -> Self {
-        let metadata = entry.expires.map(|expires| json!({ "ttlExpireTime": rfc3339(expires) }));
+        let metadata = entry.expires.map(|expires| json!({ "ttlExpireTime": state::rfc3339(expires) }));
         Shown { key, data: Some(data(&entry.value)), etag: entry.version, metadata, error: None }
     }
 
