@@ -6,7 +6,7 @@ use crate::harness::{
 };
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use sampan_app::{Filter as Spec, OnFailure};
+use sampan_app::{Filter as Spec, Limits, OnFailure};
 use sampan_service::{Body, Handler, Matched, full};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -170,11 +170,12 @@ fn faults_of_the_guest() {
 fn the_next_handler_may_take_its_time() {
     run(async {
         let slow = Answering(|_| async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(Duration::from_millis(1200)).await;
             Response::new(full("late"))
         });
-        // Less than the next one takes.
-        let (limits, pause) = (limits_for("loop"), Duration::from_millis(100));
+        // Less than the next one takes, and much more than the filter itself.
+        let limits = Limits { timeout: Some(Duration::from_secs(1)), ..limits_for("") };
+        let pause = Duration::from_millis(100);
         let site = Site::new([Spec { limits, pause, ..filter(component("filter-middleware")) }]).await;
         assert_eq!(send(&site.before(slow), get("/")).await.body, "late");
     });
