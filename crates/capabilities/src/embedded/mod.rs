@@ -3,7 +3,7 @@
 mod open;
 mod writer;
 
-pub use open::open;
+pub use open::{OpenError, open};
 pub use writer::Writer;
 
 /// A store's error, as far as its writer makes some.

@@ -10,18 +10,16 @@ use super::{
     Answer, BATCH_BYTES_MAX, Backend, Condition, Entry, Features, Page, Query, StoreError, TTL_MAX,
     VALUE_BYTES_MAX, Write,
 };
-use crate::redis::connect::{ConnectError, Connection, Server};
+use crate::redis::call::{CallError, call};
+use crate::redis::connect::{Connection, Server};
 use crate::redis::link::Link;
-use ::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, cmd};
+use ::redis::{Cmd, FromRedisValue, RedisError, cmd};
 use sampan_app::RedisLayout;
 use scripts::Scripts;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 
-/// A server that takes longer is down, as far as a request is concerned.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// SCAN may find nothing many times in a large database; then the page stays empty.
 const SCANS_MAX: usize = 100;
 
@@ -61,21 +59,10 @@ impl Redis {
         &self,
         work: impl AsyncFnOnce(&Connection) -> Result<T, RedisError>,
     ) -> Result<T, StoreError> {
-        let connection = self.link.connection().await.map_err(down)?;
-        let error = match timeout(RESPONSE_TIMEOUT, work(&connection)).await {
-            Ok(Ok(done)) => return Ok(done),
-            Ok(Err(error)) => error,
-            Err(_) => {
-                self.link.lost(&connection);
-                let seconds = RESPONSE_TIMEOUT.as_secs();
-                let what = format!("{} did not answer within {seconds} seconds", self.shown());
-                return Err(StoreError::Unavailable(what));
-            }
-        };
-        if error.is_unrecoverable_error() || error.is_io_error() {
-            self.link.lost(&connection);
-        }
-        Err(failed(&error, &self.shown()))
+        call(&self.link, work).await.map_err(|error| match error {
+            CallError::Unavailable(why) => StoreError::Unavailable(why),
+            CallError::Refused(why) => StoreError::Other(why),
+        })
     }
 }
 
@@ -283,21 +270,4 @@ fn no_versions() -> StoreError {
         "a store of plain strings in Redis has no versions; compare values, or use the layout `dapr`"
             .to_owned(),
     )
-}
-
-fn down(error: ConnectError) -> StoreError {
-    StoreError::Unavailable(error.to_string())
-}
-
-fn failed(error: &RedisError, server: &str) -> StoreError {
-    use ServerErrorKind as Kind;
-    match error.kind() {
-        ErrorKind::Server(Kind::BusyLoading | Kind::ClusterDown | Kind::MasterDown | Kind::ReadOnly) => {
-            StoreError::Unavailable(format!("{server}: {error}"))
-        }
-        _ if error.is_io_error() || error.is_unrecoverable_error() => {
-            StoreError::Unavailable(format!("the connection to {server} was lost: {error}"))
-        }
-        _ => StoreError::Other(error.to_string()),
-    }
 }

@@ -1,7 +1,7 @@
 //! The embedded store: one SQLite file, in the layout of Dapr's `state.sqlite`.
 //!
 //! What is acknowledged is on the disk: the writer commits with `synchronous=FULL` before it answers
-//! (`writer.rs`). Reads have threads and connections of their own and see every acknowledged write.
+//! (`embedded/writer.rs`). Reads have threads and connections of their own and see every acknowledged write.
 //! Several processes may use one file: SQLite's locks keep them apart. A database in memory has one connection
 //! only, which is the writer's.
 
@@ -9,20 +9,19 @@ mod open;
 mod questions;
 mod readers;
 mod rows;
-mod writer;
 
 use super::{
     Answer, BATCH_BYTES_MAX, Backend, Condition, Entry, Features, Page, Query, QueryPage, StateQuery,
     StoreError, Write, check, incremented,
 };
 use crate::GrantError;
+use crate::embedded::{Failure, Writer};
 use readers::Readers;
 use rows::{Expiry, Statements};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use writer::Writer;
 
 /// The name of a database that is only in memory.
 const MEMORY: &str = ":memory:";
@@ -42,7 +41,7 @@ pub struct Sqlite {
     rows: Arc<Statements>,
     /// `None` in memory.
     readers: Option<Readers>,
-    writer: Writer,
+    writer: Writer<StoreError>,
 }
 
 impl Sqlite {
@@ -53,11 +52,7 @@ impl Sqlite {
         let writer = open::writer(path, *busy_timeout, &rows)?;
         let in_memory = path == Path::new(MEMORY);
         let readers = if in_memory { None } else { Some(open::readers(path, *busy_timeout)?) };
-        Ok(Sqlite {
-            readers: readers.map(Readers::start),
-            writer: Writer::start(writer, Arc::clone(&rows)),
-            rows,
-        })
+        Ok(Sqlite { readers: readers.map(Readers::start), writer: start(writer, &rows), rows })
     }
 
     /// The same on a disk that is full after so many pages.
@@ -69,7 +64,7 @@ impl Sqlite {
         limit.expect("a limit");
         let readers = open::readers(path, Duration::from_secs(5)).expect("the file");
         let readers = Some(Readers::start(readers));
-        Sqlite { readers, writer: Writer::start(writer, Arc::clone(&rows)), rows }
+        Sqlite { readers, writer: start(writer, &rows), rows }
     }
 
     fn read<T: Send + 'static>(
@@ -160,6 +155,11 @@ impl Backend for Sqlite {
     }
 }
 
+fn start(db: Connection, rows: &Arc<Statements>) -> Writer<StoreError> {
+    let rows = Arc::clone(rows);
+    Writer::start(db, move |db| rows.sweep(db))
+}
+
 /// Does one write; `false`: its condition did not hold.
 fn apply(db: &Connection, rows: &Statements, write: &Write) -> Result<bool, StoreError> {
     let condition = &write.condition;
@@ -186,5 +186,15 @@ fn failed(error: &rusqlite::Error) -> StoreError {
             StoreError::Unavailable(error.to_string())
         }
         _ => StoreError::Other(error.to_string()),
+    }
+}
+
+impl Failure for StoreError {
+    fn sqlite(error: &rusqlite::Error) -> Self {
+        failed(error)
+    }
+
+    fn gone() -> Self {
+        StoreError::Unavailable("the store was closed".to_owned())
     }
 }

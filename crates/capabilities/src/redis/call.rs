@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// A server that takes longer is down, as far as a request is concerned.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why there is no answer. The texts name no password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

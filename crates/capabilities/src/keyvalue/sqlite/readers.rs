@@ -1,5 +1,6 @@
 //! Threads that read, each with a connection of its own: a read that waits for the disk stops no guest.
 
+use crate::embedded::Failure;
 use crate::keyvalue::StoreError;
 use rusqlite::Connection;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -34,7 +35,7 @@ impl Readers {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _place = self.places.acquire().await.map_err(|_| gone())?;
+        let _place = self.places.acquire().await.map_err(|_| StoreError::gone())?;
         let (reply, answer) = oneshot::channel();
         let job = move |db: &Connection| {
             if !reply.is_closed() {
@@ -42,8 +43,8 @@ impl Readers {
                 let _ = reply.send(work(db));
             }
         };
-        self.jobs.send(Box::new(job)).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        self.jobs.send(Box::new(job)).map_err(|_| StoreError::gone())?;
+        answer.await.map_err(|_| StoreError::gone())?
     }
 }
 
@@ -56,8 +57,4 @@ fn serve(connection: &Connection, jobs: &Mutex<Receiver<Job>>) {
             Err(_) => return,
         }
     }
-}
-
-pub fn gone() -> StoreError {
-    StoreError::Unavailable("the store was closed".to_owned())
 }

@@ -5,7 +5,7 @@ use super::wire::{Entries, Entry, Pending, Read};
 use super::{BrokerError, Settings};
 use crate::messaging::pipe::{Pipe, Room};
 use crate::messaging::{Answer, Delivery, Mark, Subscribe, Subscription, Token, not_ours};
-use crate::redis::call::call;
+use crate::redis::call::{RESPONSE_TIMEOUT, call};
 use crate::redis::connect::Connection;
 use crate::redis::link::Link;
 use ::redis::{Cmd, FromRedisValue, cmd};
@@ -19,8 +19,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long the server waits for new entries before it says that there are none.
 const BLOCK: Duration = Duration::from_secs(5);
-/// A server that takes so much longer is down.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Entries in one answer.
 const READ_MAX: usize = 32;
 
