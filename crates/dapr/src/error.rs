@@ -49,6 +49,13 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, "ERR_MALFORMED_REQUEST", message)
     }
 
+    /// An operation in a transaction that is neither an upsert nor a delete.
+    pub fn unknown_operation(name: &str) -> Self {
+        let message = format!("operation type {name} not supported");
+        let code = "ERR_NOT_SUPPORTED_STATE_OPERATION";
+        Problem::new(StatusCode::BAD_REQUEST, Code::Unimplemented, code, message)
+    }
+
     /// Something that failed on this side.
     pub fn internal(code: &'static str, message: impl Into<String>) -> Self {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, code, message)

@@ -9,10 +9,8 @@ use crate::proto::runtime::v1::{
 };
 use crate::runtime::{Caller, Dapr};
 use crate::state::{self, Item};
-use http::StatusCode;
 use sampan_capabilities::keyvalue::Entry;
 use std::collections::BTreeMap;
-use tonic::Code;
 
 fn metadata(entry: &Entry) -> BTreeMap<String, String> {
     let expires = entry.expires.map(state::rfc3339);
@@ -92,14 +90,7 @@ pub async fn transact(
         items.push(match operation.operation_type.as_str() {
             "upsert" => item,
             "delete" => Item { value: None, ..item },
-            other => {
-                return Err(Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    Code::Unimplemented,
-                    "ERR_NOT_SUPPORTED_STATE_OPERATION",
-                    format!("operation type {other} not supported"),
-                ));
-            }
+            other => return Err(Problem::unknown_operation(other)),
         });
     }
     if items.is_empty() {

@@ -7,14 +7,13 @@ use crate::state::{self, BulkItem, Concurrency, Item};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response};
 use sampan_capabilities::keyvalue::Entry;
 use sampan_service::Body;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tonic::Code;
 
 #[derive(Deserialize)]
 struct SaveItem {
@@ -195,15 +194,7 @@ pub async fn transaction(dapr: &Dapr, mut call: Call<'_>, name: &str) -> Result<
         items.push(match operation.as_str() {
             "upsert" => item,
             "delete" => Item { value: None, ..item },
-            other => {
-                let message = format!("operation type {other} not supported");
-                return Err(Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    Code::Unimplemented,
-                    "ERR_NOT_SUPPORTED_STATE_OPERATION",
-                    message,
-                ));
-            }
+            other => return Err(Problem::unknown_operation(other)),
         });
     }
     if !items.is_empty() {
