@@ -105,6 +105,8 @@ pub struct Surroundings<'a> {
     /// The app's components.
     pub local: &'a Arc<Local>,
     pub peers: &'a Arc<Peers>,
+    /// The app's version before this one.
+    pub before: Option<&'a Dapr>,
 }
 
 /// Makes an app's Dapr of a plan.
@@ -114,7 +116,14 @@ pub fn make(app: &App, plan: Plan, around: Surroundings<'_>) -> Result<Piece, Fa
     let wrong = |what: String, help: Option<String>| Fail { help, ..Fail::new(format!("app {id}: {what}")) };
     let scopes: Vec<_> =
         settings.resources.configurations.iter().flat_map(|one| one.secrets.clone()).collect();
-    let opening = Components::open(app, &id, plan, &scopes, around.backends);
+    let opening = Components::open(
+        app,
+        &id,
+        plan,
+        &scopes,
+        around.backends,
+        around.before.map(|before| &before.components),
+    );
     let components = around.drivers.block_on(opening);
     let components = components.map_err(|error| wrong(error.what, error.help))?;
     let declared = declared(app, &id, &settings.resources).map_err(|what| wrong(what, None))?;
@@ -148,6 +157,7 @@ pub fn make(app: &App, plan: Plan, around: Surroundings<'_>) -> Result<Piece, Fa
             // The same way as every other end of the process.
             let _ = signal_hook::low_level::raise(SIGTERM);
         }),
+        watches: around.before.map(|before| Arc::clone(&before.watches)).unwrap_or_default(),
     };
     let dapr = Dapr::new(setup);
     let face: Arc<dyn Handler> = Arc::new(Face(Arc::clone(&dapr)));
@@ -253,6 +263,7 @@ impl Beside {
             place: Place::Nowhere,
             local: &local,
             peers: &peers,
+            before: None,
         };
         let piece = make(&app, plan, around)?;
         piece.link(&local, &peers);

@@ -8,6 +8,7 @@ use sampan_capabilities::configuration::{Configuration, Item};
 use sampan_capabilities::lock::{Lock, Unlock};
 use sampan_capabilities::secrets::SecretError;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::Code;
 
@@ -91,7 +92,7 @@ pub fn configuration_store<'a>(
     dapr: &'a Dapr,
     caller: &Caller,
     name: &str,
-) -> Result<&'a Configuration, Problem> {
+) -> Result<&'a Arc<Configuration>, Problem> {
     let stores = &dapr.components.configuration;
     if stores.is_empty() {
         return Err(Problem::new(
@@ -110,7 +111,7 @@ pub fn configuration_store<'a>(
         )
     })?;
     caller.check(name, "configuration store")?;
-    Ok(store)
+    Ok(&store.store)
 }
 
 /// The items under these keys; all of them where there are no keys.
@@ -167,7 +168,7 @@ fn lock_store<'a>(
         )
     })?;
     caller.check(name, "lock store")?;
-    Ok(store)
+    Ok(&store.store)
 }
 
 /// Whether the caller holds it now.

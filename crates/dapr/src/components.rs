@@ -7,9 +7,11 @@ use sampan_app::App;
 use sampan_app::dapr::SecretScope;
 use sampan_capabilities::bindings::Output;
 use sampan_capabilities::bindings::component::{self as bindings, Binding, BindingDescription};
-use sampan_capabilities::configuration::{Configuration, component as configuration};
+use sampan_capabilities::configuration::Configuration;
+use sampan_capabilities::configuration::component::{self as configuration, ConfigurationDescription};
 use sampan_capabilities::keyvalue::Slot;
-use sampan_capabilities::lock::{Lock, component as lock};
+use sampan_capabilities::lock::Lock;
+use sampan_capabilities::lock::component::{self as lock, LockDescription};
 use sampan_capabilities::messaging::component::Consumption;
 use sampan_capabilities::secrets::Secrets;
 use sampan_capabilities::{Backends, GrantError, Properties};
@@ -22,13 +24,22 @@ pub struct Components {
     pub state: BTreeMap<String, Arc<Slot>>,
     pub pubsub: BTreeMap<String, Pubsub>,
     pub secrets: BTreeMap<String, SecretStore>,
-    pub configuration: BTreeMap<String, Configuration>,
-    pub locks: BTreeMap<String, Lock>,
+    pub configuration: Configurations,
+    pub locks: BTreeMap<String, Opened<LockDescription, Lock>>,
     /// What stands before an app's resources.
     pub lock_prefixes: BTreeMap<String, String>,
     pub outputs: BTreeMap<String, Output>,
     pub inputs: BTreeMap<String, (BindingDescription, Route)>,
     pub listed: Vec<Listed>,
+}
+
+/// By name.
+pub type Configurations = BTreeMap<String, Opened<ConfigurationDescription, Configuration>>;
+
+/// What stays open for the next version of the app, if that describes the same.
+pub struct Opened<D, T> {
+    description: D,
+    pub store: Arc<T>,
 }
 
 pub struct SecretStore {
@@ -37,20 +48,30 @@ pub struct SecretStore {
 }
 
 impl Components {
-    /// Opens what the capabilities have not opened. Must be called inside the runtime in which drivers shall run.
+    /// Opens what the capabilities have not opened, nor `before`, the app's version before this one. Must be called
+    /// inside the runtime in which drivers shall run.
     pub async fn open(
         app: &App,
         app_id: &str,
         plan: Plan,
         scopes: &[SecretScope],
         backends: &Backends,
+        before: Option<&Components>,
     ) -> Result<Self, GrantError> {
         let mut components = Components { listed: plan.listed, ..Components::default() };
-        for (name, description) in &plan.configuration {
-            components.configuration.insert(name.clone(), configuration::open(name, description).await?);
+        for (name, description) in plan.configuration {
+            let store = match kept(before.map(|before| &before.configuration), &name, &description) {
+                Some(store) => store,
+                None => Arc::new(configuration::open(&name, &description).await?),
+            };
+            components.configuration.insert(name, Opened { description, store });
         }
         for (name, (description, prefix)) in plan.locks {
-            components.locks.insert(name.clone(), lock::open(&name, &description).await?);
+            let store = match kept(before.map(|before| &before.locks), &name, &description) {
+                Some(store) => store,
+                None => Arc::new(lock::open(&name, &description).await?),
+            };
+            components.locks.insert(name.clone(), Opened { description, store });
             components.lock_prefixes.insert(name, prefix);
         }
         for (name, description) in &plan.outputs {
@@ -105,6 +126,16 @@ impl Components {
             }
         }
     }
+}
+
+/// The store of that name, if it is the same.
+fn kept<D: PartialEq, T>(
+    before: Option<&BTreeMap<String, Opened<D, T>>>,
+    name: &str,
+    description: &D,
+) -> Option<Arc<T>> {
+    let opened = before?.get(name).filter(|opened| opened.description == *description)?;
+    Some(Arc::clone(&opened.store))
 }
 
 /// Of a broker that the manifest declares.

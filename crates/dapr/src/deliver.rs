@@ -97,14 +97,16 @@ fn parts(dapr: &Dapr, subscription: &Subscription) -> Option<Parts> {
 }
 
 /// What becomes of each delivery.
-pub async fn handle(dapr: &Dapr, subscription: &Subscription, batch: &[Arc<Delivery>]) -> Vec<Outcome> {
+async fn handle(dapr: &Dapr, subscription: &Subscription, batch: &[Arc<Delivery>]) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
     if subscription.bulk.is_some() {
-        return bulk(dapr, subscription, batch).await;
+        outcomes = bulk(dapr, subscription, batch).await;
+    } else {
+        for delivery in batch {
+            outcomes.push(one(dapr, subscription, delivery).await);
+        }
     }
-    let mut outcomes = Vec::with_capacity(batch.len());
-    for delivery in batch {
-        outcomes.push(one(dapr, subscription, delivery).await);
-    }
+    dapr.policies.count(&subscription.pubsub, &outcomes);
     outcomes
 }
 

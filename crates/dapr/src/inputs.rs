@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sampan_capabilities::bindings::component::{self as bindings, Binding};
 use sampan_capabilities::bindings::{Event, Input, Schedule};
+use sampan_capabilities::messaging::Outcome;
 use std::sync::{Arc, Weak};
 
 /// Starts the bindings that the app wants.
@@ -84,7 +85,11 @@ async fn run(dapr: Weak<Dapr>, mut events: Events, stopped: impl Future<Output =
         };
         let Some(dapr) = dapr.upgrade() else { return };
         let failed = match event {
-            Ok(event) => send(&dapr, &events, event).await.err().map(|error| error.to_string()),
+            Ok(event) => {
+                let sent = send(&dapr, &events, event).await;
+                dapr.policies.count(&events.name, &[if sent.is_ok() { Outcome::Ack } else { Outcome::Drop }]);
+                sent.err().map(|error| error.to_string())
+            }
             Err(error) => Some(error.to_string()),
         };
         if let Some(why) = failed {

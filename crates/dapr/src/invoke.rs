@@ -19,6 +19,7 @@ use sampan_capabilities::http::{Error as HttpError, Local, Timeouts};
 use sampan_service::{Body, BodyError, Depth, Handler, Peer};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Instant;
 use tonic::Code;
 
 /// The apps of this process by their ids, filled by whoever composes them; holds none of them alive.
@@ -32,7 +33,7 @@ impl Peers {
         peers.insert(dapr.app_id().to_owned(), Arc::downgrade(dapr));
     }
 
-    fn find(&self, app: &str) -> Option<Arc<Dapr>> {
+    pub fn find(&self, app: &str) -> Option<Arc<Dapr>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(app)?.upgrade()
     }
 }
@@ -48,7 +49,7 @@ pub enum Callee {
 /// Finds who answers for an app: an app of this process, a component of the caller's, an HTTPEndpoint, or, for
 /// those who are no guests, any URL.
 pub fn find(dapr: &Dapr, caller: &Caller, app: &str) -> Result<Callee, Problem> {
-    let plain = app.split_once('.').map_or(app, |(plain, _namespace)| plain);
+    let plain = plain(app);
     caller.check_app(plain)?;
     if let Some(peer) = dapr.peers.find(plain) {
         let handler = peer.app.handler(To::App).map_err(|error| failed(app, &error.to_string()))?;
@@ -83,9 +84,37 @@ pub async fn send(
 ) -> Result<Response<Body>, Problem> {
     check_access(dapr, &callee, app, &request)?;
     describe(dapr, app, &mut request);
+    let began = Instant::now();
+    let sent = try_all(dapr, &callee, app, request).await;
+    let status = sent.as_ref().map_or_else(|problem| problem.status, Response::status);
+    let error = Some(status.as_u16()).filter(|status| *status >= 400);
+    dapr.policies.invoked(name_in_metrics(dapr, &callee, app), error, began.elapsed());
+    sent
+}
+
+/// Names that callers make up are one in metrics.
+fn name_in_metrics<'a>(dapr: &Dapr, callee: &Callee, app: &'a str) -> &'a str {
+    match callee {
+        Callee::Here(_) => plain(app),
+        Callee::Elsewhere(_) if dapr.endpoint(app).is_some() => app,
+        Callee::Elsewhere(_) => "url",
+    }
+}
+
+/// An app's id without its namespace.
+fn plain(app: &str) -> &str {
+    app.split_once('.').map_or(app, |(plain, _namespace)| plain)
+}
+
+async fn try_all(
+    dapr: &Dapr,
+    callee: &Callee,
+    app: &str,
+    request: Request<Body>,
+) -> Result<Response<Body>, Problem> {
     let policy = dapr.policies.app(app, request.uri().path(), matches!(callee, Callee::Elsewhere(_)));
     if policy.is_none() {
-        return once(dapr, &callee, app, request).await;
+        return once(dapr, callee, app, request).await;
     }
     let (parts, body) = request.into_parts();
     let whole = body.size_hint().exact().is_some_and(|bytes| bytes <= dapr.body_bytes_max() as u64);
@@ -96,7 +125,7 @@ pub async fn send(
     let mut streamed = streamed;
     let call = || {
         let body = streamed.take().unwrap_or_else(|| sampan_service::full(body.clone()));
-        once(dapr, &callee, app, Request::from_parts(parts.clone(), body))
+        once(dapr, callee, app, Request::from_parts(parts.clone(), body))
     };
     policy.run(call, verdict).await.map_err(problem)
 }
@@ -104,7 +133,7 @@ pub async fn send(
 /// Asks the rules of the app that is called, whether it is called by its id or by a component's name.
 fn check_access(dapr: &Dapr, callee: &Callee, app: &str, request: &Request<Body>) -> Result<(), Problem> {
     let Callee::Here(_) = callee else { return Ok(()) };
-    let plain = app.split_once('.').map_or(app, |(plain, _namespace)| plain);
+    let plain = plain(app);
     let peer = dapr.peers.find(plain);
     let rules = peer.as_ref().map_or(&dapr.access, |peer| &peer.access);
     let (verb, path) = (request.method().as_str(), request.uri().path());

@@ -1,4 +1,4 @@
-//! Resiliency as the calls need it: the policies of each component, looked up once.
+//! How calls are made and measured: the policies of resiliency and the counters of each component, looked up once.
 
 use crate::components::Components;
 use crate::error::Problem;
@@ -6,15 +6,24 @@ use crate::resiliency::{Block, Direction, Policies as All, Policy, PolicyError, 
 use http::StatusCode;
 use sampan_app::dapr::Resiliency;
 use sampan_capabilities::messaging::{Backoff, Outcome, Retry};
+use sampan_telemetry::{BlockMetrics, metrics};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::Code;
 
 pub struct Policies {
     all: All,
-    /// By component: of calls to it, and of events from it.
-    components: BTreeMap<String, [Policy; 2]>,
+    app_id: String,
+    components: BTreeMap<String, OfComponent>,
     nothing: Policy,
+}
+
+struct OfComponent {
+    /// Of calls to it.
+    outbound: Policy,
+    /// Of events from it.
+    inbound: Policy,
+    metrics: BlockMetrics,
 }
 
 impl Policies {
@@ -25,7 +34,9 @@ impl Policies {
         let mut of_each = BTreeMap::new();
         let mut add = |name: &String, block| {
             let of = |direction| all.component(name, block, direction);
-            of_each.insert(name.clone(), [of(Direction::Outbound), of(Direction::Inbound)]);
+            let (outbound, inbound) = (of(Direction::Outbound), of(Direction::Inbound));
+            let metrics = metrics().block(app_id, label(block), name);
+            of_each.insert(name.clone(), OfComponent { outbound, inbound, metrics });
         };
         components.state.keys().for_each(|name| add(name, Block::Statestore));
         components.pubsub.keys().for_each(|name| add(name, Block::Pubsub));
@@ -34,23 +45,42 @@ impl Policies {
         components.locks.keys().for_each(|name| add(name, Block::Lock));
         components.outputs.keys().for_each(|name| add(name, Block::Binding));
         components.inputs.keys().for_each(|name| add(name, Block::Binding));
-        Ok(Policies { all, components: of_each, nothing: Policy::default() })
+        Ok(Policies { all, app_id: app_id.to_owned(), components: of_each, nothing: Policy::default() })
     }
 
     /// Of calls to a component.
     pub fn outbound(&self, component: &str) -> Guarded<'_> {
-        Guarded(self.components.get(component).map_or(&self.nothing, |both| &both[0]))
+        let of = self.components.get(component);
+        Guarded { policy: of.map_or(&self.nothing, |of| &of.outbound), metrics: of.map(|of| &of.metrics) }
     }
 
     /// Of events from a component.
     pub fn inbound(&self, component: &str) -> Guarded<'_> {
-        Guarded(self.components.get(component).map_or(&self.nothing, |both| &both[1]))
+        let of = self.components.get(component);
+        Guarded { policy: of.map_or(&self.nothing, |of| &of.inbound), metrics: of.map(|of| &of.metrics) }
     }
 
     /// How often events are handled anew that failed in spite of the policy: not at all, if it has retries.
     pub fn inbound_retry(&self, component: &str) -> Option<Retry> {
-        self.inbound(component).0.retry.as_ref()?;
+        self.inbound(component).policy.retry.as_ref()?;
         Some(Retry { retries_max: Some(0), backoff: Backoff::Constant(Duration::ZERO) })
+    }
+
+    /// Counts what became of events from a component.
+    pub fn count(&self, component: &str, outcomes: &[Outcome]) {
+        let Some(OfComponent { metrics, .. }) = self.components.get(component) else { return };
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Ack => metrics.events_ok.inc(),
+                Outcome::Retry => metrics.events_retry.inc(),
+                Outcome::Drop => metrics.events_dropped.inc(),
+            };
+        }
+    }
+
+    /// Counts an invocation of an app whose name is known, or any other's under one name.
+    pub fn invoked(&self, app: &str, error: Option<u16>, duration: Duration) {
+        metrics().block(&self.app_id, "invoke", app).called(error, duration);
     }
 
     /// Of invocations of an app; `far` if it is on another host.
@@ -63,28 +93,55 @@ impl Policies {
     }
 }
 
-/// Calls under a policy.
+/// A building block in metrics.
+fn label(block: Block) -> &'static str {
+    match block {
+        Block::Statestore => "state",
+        Block::Pubsub => "pubsub",
+        Block::Secretstore => "secrets",
+        Block::Configuration => "configuration",
+        Block::Lock => "lock",
+        Block::Binding => "binding",
+    }
+}
+
+/// Calls under a policy, measured.
 #[derive(Clone, Copy)]
-pub struct Guarded<'a>(&'a Policy);
+pub struct Guarded<'a> {
+    policy: &'a Policy,
+    metrics: Option<&'a BlockMetrics>,
+}
 
 impl Guarded<'_> {
     pub async fn run<T, F: Future<Output = Result<T, Problem>>>(
         self,
+        call: impl FnMut() -> F,
+    ) -> Result<T, Problem> {
+        let began = Instant::now();
+        let done = self.try_all(call).await;
+        if let Some(metrics) = self.metrics {
+            metrics.called(done.as_ref().err().map(|problem| problem.status.as_u16()), began.elapsed());
+        }
+        done
+    }
+
+    async fn try_all<T, F: Future<Output = Result<T, Problem>>>(
+        self,
         mut call: impl FnMut() -> F,
     ) -> Result<T, Problem> {
-        if self.0.is_none() {
+        if self.policy.is_none() {
             return call().await;
         }
         let classify = |result: &Result<T, Problem>| match result {
             Ok(_) => Verdict::Ok,
             Err(problem) => verdict(problem),
         };
-        self.0.run(call, classify).await.map_err(problem)
+        self.policy.run(call, classify).await.map_err(problem)
     }
 
     /// An event's handling, where asking for another try is a failure.
     pub async fn outcome<F: Future<Output = Outcome>>(self, mut call: impl FnMut() -> F) -> Outcome {
-        if self.0.is_none() {
+        if self.policy.is_none() {
             return call().await;
         }
         let classify = |result: &Result<Outcome, std::convert::Infallible>| match result {
@@ -95,7 +152,7 @@ impl Guarded<'_> {
             let handled = call();
             async { Ok(handled.await) }
         };
-        self.0.run(call, classify).await.unwrap_or(Outcome::Retry)
+        self.policy.run(call, classify).await.unwrap_or(Outcome::Retry)
     }
 }
 

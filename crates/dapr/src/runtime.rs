@@ -47,6 +47,8 @@ pub struct Setup {
     pub note: Note,
     /// What a client's wish that the process ends comes to.
     pub on_shutdown: Box<dyn Fn() + Send + Sync>,
+    /// Those of the app's version before this one, if there is one.
+    pub watches: Arc<Watches>,
 }
 
 /// Says a line to whoever runs the process.
@@ -54,7 +56,6 @@ pub type Note = Arc<dyn Fn(&str) + Send + Sync>;
 
 pub struct Dapr {
     setup: Setup,
-    pub watches: Watches,
     extended: Mutex<BTreeMap<String, String>>,
     pub(crate) running: Running,
 }
@@ -70,12 +71,7 @@ impl std::ops::Deref for Dapr {
 impl Dapr {
     pub fn new(setup: Setup) -> Arc<Self> {
         let extended = BTreeMap::from([("daprRuntimeVersion".to_owned(), VERSION.to_owned())]);
-        Arc::new(Dapr {
-            setup,
-            watches: Watches::default(),
-            extended: Mutex::new(extended),
-            running: Running::default(),
-        })
+        Arc::new(Dapr { setup, extended: Mutex::new(extended), running: Running::default() })
     }
 
     pub fn app_id(&self) -> &str {

@@ -210,6 +210,11 @@ impl Running {
 
 /// Starts what the app wants: what is declared at once, and what the app says when it is there.
 pub fn start(dapr: &Arc<Dapr>, declared: Vec<Subscription>, scheduled: Vec<Scheduled>) {
+    for store in dapr.watches.end_others(&dapr.components.configuration) {
+        dapr.note(&format!(
+            "a subscription to the configuration store {store} ended: the store is another now"
+        ));
+    }
     for subscription in declared {
         begin(dapr, Source::Declared, subscription);
     }

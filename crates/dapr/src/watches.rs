@@ -2,53 +2,95 @@
 
 use crate::app::To;
 use crate::blocks;
+use crate::components::Configurations;
 use crate::error::Problem;
 use crate::http::shown_items;
 use crate::ids;
+use crate::invoke::Peers;
 use crate::runtime::{Caller, Dapr};
 use http::HeaderMap;
-use sampan_capabilities::configuration::Watch;
+use sampan_capabilities::configuration::{Configuration, Watch};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::oneshot;
 
 /// Watches of one app at once.
 const WATCHES_MAX: usize = 1000;
 
-/// The watches that go on. Dropping an entry's sender ends its watch.
+/// The watches that go on, the same for all versions of an app.
 #[derive(Default)]
-pub struct Watches(Mutex<HashMap<String, oneshot::Sender<()>>>);
+pub struct Watches(Mutex<HashMap<String, Entry>>);
+
+/// Dropping it ends the watch.
+struct Entry {
+    store: String,
+    /// What is watched: another store of that name is another matter.
+    watched: Weak<Configuration>,
+    end: oneshot::Sender<()>,
+}
 
 impl Watches {
     /// A new watch: its name, and what resolves when it shall end.
-    pub fn begin(&self) -> Result<(String, oneshot::Receiver<()>), Problem> {
-        let mut watches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn begin(
+        &self,
+        store: &str,
+        watched: &Arc<Configuration>,
+    ) -> Result<(String, oneshot::Receiver<()>), Problem> {
+        let mut watches = self.lock();
         // Those whose other side is gone have ended by themselves.
-        watches.retain(|_, end| !end.is_closed());
+        watches.retain(|_, entry| !entry.end.is_closed());
         if watches.len() >= WATCHES_MAX {
             let message = format!("the app has {WATCHES_MAX} configuration subscriptions already");
             return Err(Problem::internal("ERR_CONFIGURATION_SUBSCRIBE", message));
         }
         let (end, ended) = oneshot::channel();
         let id = ids::uuid();
-        watches.insert(id.clone(), end);
+        watches.insert(id.clone(), Entry { store: store.to_owned(), watched: Arc::downgrade(watched), end });
         Ok((id, ended))
     }
 
     /// `false`: there was no such watch.
     pub fn end(&self, id: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id).is_some()
+        self.lock().remove(id).is_some()
+    }
+
+    /// Ends those whose store is not that of the app's new version; their names.
+    pub fn end_others(&self, stores: &Configurations) -> Vec<String> {
+        let mut ended = Vec::new();
+        self.lock().retain(|_, entry| {
+            let now = stores.get(&entry.store).map(|opened| Arc::downgrade(&opened.store));
+            let same = now.is_some_and(|now| now.ptr_eq(&entry.watched));
+            if !same {
+                ended.push(entry.store.clone());
+            }
+            same
+        });
+        ended
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub async fn open(dapr: &Dapr, caller: &Caller, store: &str, keys: Vec<String>) -> Result<Watch, Problem> {
+/// A watch that has begun.
+pub struct Begun {
+    pub id: String,
+    pub watch: Watch,
+    /// Resolves when it shall end.
+    pub ended: oneshot::Receiver<()>,
+}
+
+pub async fn begin(dapr: &Dapr, caller: &Caller, store: &str, keys: Vec<String>) -> Result<Begun, Problem> {
     let shown = keys.join(", ");
     let configuration = blocks::configuration_store(dapr, caller, store)?;
-    configuration.watch(keys).await.map_err(|error| {
+    let watch = configuration.watch(keys).await.map_err(|error| {
         let message = format!("failed to subscribe [{shown}] from Configuration store {store}: {error}");
         Problem::internal("ERR_CONFIGURATION_SUBSCRIBE", message)
-    })
+    })?;
+    let (id, ended) = dapr.watches.begin(store, configuration)?;
+    Ok(Begun { id, watch, ended })
 }
 
 /// Tells the app over HTTP: `POST /configuration/STORE/KEY`.
@@ -58,10 +100,11 @@ pub async fn to_app(
     store: &str,
     keys: Vec<String>,
 ) -> Result<String, Problem> {
-    let watch = open(dapr, caller, store, keys).await?;
-    let (id, ended) = dapr.watches.begin()?;
-    let told = tell(Arc::downgrade(dapr), store.to_owned(), id.clone(), watch);
-    dapr.spawn(async move {
+    let Begun { id, watch, ended } = begin(dapr, caller, store, keys).await?;
+    let (peers, app_id) = (Arc::clone(&dapr.peers), dapr.app_id().to_owned());
+    let told = tell(peers, app_id, store.to_owned(), id.clone(), watch);
+    // Not as a task of this version of the app, which may be replaced meanwhile.
+    dapr.runtime.spawn(async move {
         tokio::select! {
             () = told => {}
             _ = ended => {}
@@ -70,11 +113,11 @@ pub async fn to_app(
     Ok(id)
 }
 
-/// The watch does not keep an old version of the app alive.
-async fn tell(dapr: Weak<Dapr>, store: String, id: String, mut watch: Watch) {
+/// Tells whichever version of the app is there.
+async fn tell(peers: Arc<Peers>, app_id: String, store: String, id: String, mut watch: Watch) {
     loop {
         let changed = watch.next().await;
-        let Some(dapr) = dapr.upgrade() else { return };
+        let Some(dapr) = peers.find(&app_id) else { return };
         for (key, item) in changed {
             let items = BTreeMap::from([(key.clone(), item)]);
             let body = json!({ "id": id, "items": shown_items(&items) }).to_string();

@@ -1,11 +1,13 @@
 //! Metrics and logs, named in one place. Whoever measures takes a handle once and touches only atomics later.
 
+mod block;
 mod log;
 mod metrics;
 pub mod own;
 mod tcp;
 mod upstream;
 
+pub use block::BlockMetrics;
 pub use log::{AccessLog, LogFields, LogTarget, Record};
 pub use metrics::{ComponentMetrics, FilterMetrics, Metrics, RouteMetrics, metrics};
 pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge};

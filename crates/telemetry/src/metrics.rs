@@ -1,5 +1,6 @@
 //! The metrics of this process, as Prometheus reads them (text format of OpenMetrics 1.0).
 
+use crate::block::{BlockMetrics, Blocks};
 use crate::tcp::{Tcp, TcpMetrics};
 use crate::upstream::{UpstreamMetrics, Upstreams};
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
@@ -78,6 +79,7 @@ pub struct Metrics {
     filter_breakers: Family<Filter, Gauge>,
     upstreams: Upstreams,
     tcp: Tcp,
+    blocks: Blocks,
 }
 
 /// The metrics of this process.
@@ -108,6 +110,7 @@ impl Metrics {
             filter_breakers: Family::default(),
             upstreams: Upstreams::default(),
             tcp: Tcp::default(),
+            blocks: Blocks::default(),
         };
         let r = &mut all.registry;
         r.register("connections", "Connections that are open", all.connections.clone());
@@ -138,6 +141,7 @@ impl Metrics {
         r.register("filter_breaker_open", "1 while a filter that crashes in a loop is not asked", breakers);
         all.upstreams.register(r);
         all.tcp.register(r);
+        all.blocks.register(r);
         all
     }
 
@@ -160,6 +164,11 @@ impl Metrics {
     /// The handles of one TCP route, by its address and upstream.
     pub fn tcp(&'static self, app: &str, listen: &str, to: &str) -> TcpMetrics {
         self.tcp.of(app, listen, to)
+    }
+
+    /// The handles of one component of Dapr's; `block` is its building block: `state`, `pubsub`, …
+    pub fn block(&self, app: &str, block: &'static str, component: &str) -> BlockMetrics {
+        self.blocks.of(app, block, component)
     }
 
     /// The handles of one component.

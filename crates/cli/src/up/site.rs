@@ -193,6 +193,7 @@ fn dapr_of(
     backends: &Backends,
     local: &Arc<Local>,
     peers: &Arc<Peers>,
+    before: Option<&Loaded>,
 ) -> Result<DaprPiece, Fail> {
     let beside = app.dapr.as_ref().and_then(|settings| settings.app.as_ref());
     let place = match beside {
@@ -200,7 +201,8 @@ fn dapr_of(
         Some(channel) => Behind::Beside(upstreams::beside(machine, &app.name, channel)?),
     };
     let (drivers, guests) = (&machine.drivers, &machine.overflow);
-    dapr::make(app, plan, dapr::Surroundings { drivers, guests, backends, place, local, peers })
+    let before = before.and_then(|before| Some(&*before.dapr.as_ref()?.dapr));
+    dapr::make(app, plan, dapr::Surroundings { drivers, guests, backends, place, local, peers, before })
 }
 
 /// What answers Dapr's API at an address.
@@ -283,7 +285,7 @@ fn load(
     let buckets = before.map_or_else(Arc::default, |before| Arc::clone(&before.buckets));
 
     // 5. Dapr, over the same stores.
-    let dapr = plan.map(|plan| dapr_of(machine, &app, plan, &backends, &local, peers)).transpose()?;
+    let dapr = plan.map(|plan| dapr_of(machine, &app, plan, &backends, &local, peers, before)).transpose()?;
     let channels = before.map_or_else(Arc::default, |before| Arc::clone(&before.channels));
     let wanted = Wanted::of(&app).map_err(|what| Fail::new(format!("app {}: {what}", app.name)))?;
     Ok(Loaded {

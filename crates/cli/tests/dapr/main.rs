@@ -4,11 +4,12 @@ mod building_blocks;
 mod common;
 mod invocation;
 mod javascript;
+mod operating;
 mod publishing;
 mod python;
 mod site;
 mod state;
 mod table;
 
-use site::{Site, component};
+use site::{Site, Up, component};
 use table::{Row, check};

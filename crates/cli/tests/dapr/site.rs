@@ -71,7 +71,7 @@ impl Site {
         let mut process = Running::start(&mut command);
         process.wait_for_line(&format!("dapr on http://127.0.0.1:{http}/"));
         process.wait_for_line(&format!("dapr on http://127.0.0.1:{grpc}/"));
-        Up { process, http, grpc, _folder: self.folder }
+        Up { process, http, grpc, folder: self.folder }
     }
 }
 
@@ -81,10 +81,15 @@ pub struct Up {
     pub http: u16,
     pub grpc: u16,
     /// Kept for as long as the process.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Up {
+    /// Changes a file under the process.
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        std::fs::write(self.folder.path().join(name), text).expect("a file");
+    }
+
     #[track_caller]
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         http_send(("127.0.0.1", self.http), method, path, headers, body)

@@ -13,7 +13,7 @@ use crate::proto::runtime::v1::{
 use crate::pubsub::{self, is_true};
 use crate::runtime::{Caller, Dapr};
 use crate::subscriptions::{Destination, Source, Subscription};
-use crate::watches;
+use crate::watches::{self, Begun};
 use futures::stream::{self, BoxStream, StreamExt};
 use sampan_capabilities::messaging::component::Consumption;
 use sampan_capabilities::messaging::envelope::Event;
@@ -35,8 +35,8 @@ pub async fn changes(
     caller: &Caller,
     call: SubscribeConfigurationRequest,
 ) -> Result<Changes, Problem> {
-    let watch = watches::open(dapr, caller, &call.store_name, call.keys).await?;
-    let (id, ended) = dapr.watches.begin()?;
+    let begun = watches::begin(dapr, caller, &call.store_name, call.keys).await?;
+    let Begun { id, watch, ended } = begun;
     // The first message says how the subscription is called.
     let first = SubscribeConfigurationResponse { id: id.clone(), items: BTreeMap::new() };
     let rest = stream::unfold(watch, move |mut watch| {
