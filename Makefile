@@ -40,6 +40,7 @@ bench: ## compare with peers, side by side (needs wasmtime-cli 48, nginx, wrk; E
 	cargo xtask bench-gateway
 	cargo xtask bench-filters
 	cargo xtask bench-neighbour
+	cargo xtask bench-dapr
 
 install: ## build with full optimisation and install into Cargo's bin folder, or into PREFIX/bin
 	cargo install --path crates/cli --locked $(if $(PREFIX),--root $(PREFIX))

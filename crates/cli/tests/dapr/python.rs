@@ -7,13 +7,13 @@ use sampan_testing::{HttpServer, Response, finish, pip_packages, root, temp_dir}
 use std::path::PathBuf;
 use std::process::Command;
 
-fn packages() -> Option<PathBuf> {
+pub fn packages() -> Option<PathBuf> {
     pip_packages("dapr", "1.19.0", &["dapr==1.19.0"])
 }
 
 /// Runs one of our scripts, which end with `done`.
 #[track_caller]
-fn run(up: &Up, packages: &PathBuf, script: &str, arguments: &[&str]) {
+pub fn run(up: &Up, packages: &PathBuf, script: &str, arguments: &[&str]) {
     let mut python = Command::new("python3");
     python.arg(root().join("crates/cli/tests/dapr/clients").join(script)).args(arguments);
     up.tell(python.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1"));
