@@ -10,7 +10,7 @@ use sampan_app::{
     App, Broker, Grants, HostPattern, Origin, PortPattern, Program, ScheduleTrigger, TopicTrigger,
 };
 use sampan_capabilities::bindings::Schedule;
-use sampan_capabilities::http::{Door, Local};
+use sampan_capabilities::http::{DAPR_PORTS, Door, Local};
 use sampan_capabilities::{Backends, Explain};
 use sampan_dapr::app::{App as Behind, Place, Protocol};
 use sampan_dapr::plan::{Plan, plan};
@@ -23,10 +23,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
-
-/// Where Dapr's clients look for it.
-pub const HTTP_PORT: u16 = 3500;
-pub const GRPC_PORT: u16 = 50001;
 
 /// One app's Dapr, with what its guests and its ports ask.
 pub struct Piece {
@@ -91,7 +87,7 @@ fn app_id(app: &App, settings: &Settings) -> String {
 /// HTTP's and gRPC's: those that are served, or those that a client tries by itself.
 pub fn ports(settings: &Settings) -> Vec<u16> {
     let port = |address: Option<std::net::SocketAddr>, default| address.map_or(default, |one| one.port());
-    vec![port(settings.http, HTTP_PORT), port(settings.grpc, GRPC_PORT)]
+    vec![port(settings.http, DAPR_PORTS[0]), port(settings.grpc, DAPR_PORTS[1])]
 }
 
 /// Where things run, and who there is.

@@ -66,7 +66,7 @@ impl Local {
 
     /// Dapr's API, if that is what the target is.
     pub(super) fn dapr(&self, target: &Target) -> Option<Arc<dyn Handler>> {
-        if target.tls || !matches!(target.host.as_str(), "127.0.0.1" | "localhost" | "::1") {
+        if !target.is_this_machine() {
             return None;
         }
         let dapr = self.dapr.read().unwrap_or_else(PoisonError::into_inner);

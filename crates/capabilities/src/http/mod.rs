@@ -20,6 +20,7 @@ mod tests;
 pub use door::Door;
 pub use error::Error;
 pub use local::Local;
+pub use policy::DAPR_PORTS;
 pub(crate) use policy::Space;
 
 use crate::Explain;

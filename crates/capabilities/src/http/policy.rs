@@ -16,6 +16,9 @@ use sampan_app::{HostPattern, Origin};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Where clients of Dapr look for it, over HTTP and over gRPC.
+pub const DAPR_PORTS: [u16; 2] = [3500, 50001];
+
 /// Scheme, host and port of a request. Also what a connection is kept under.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
@@ -56,6 +59,11 @@ impl Target {
     /// The host as an address, where it is one.
     pub fn address(&self) -> Option<IpAddr> {
         self.host.parse().ok()
+    }
+
+    /// Whether it is a plain server of this machine.
+    pub fn is_this_machine(&self) -> bool {
+        !self.tls && matches!(self.host.as_str(), "127.0.0.1" | "localhost" | "::1")
     }
 
     fn default_port(tls: bool) -> u16 {
@@ -162,7 +170,11 @@ impl Policy {
         if allowed {
             return Ok(());
         }
-        self.explain.refused(&format!("send a request to {target}"), &format!("--allow-http {target}"));
+        let mut flag = format!("--allow-http {target}");
+        if target.is_this_machine() && DAPR_PORTS.contains(&target.port) {
+            flag.insert_str(0, "--dapr, or, for another server there, ");
+        }
+        self.explain.refused(&format!("send a request to {target}"), &flag);
         Err(Error::Denied)
     }
 

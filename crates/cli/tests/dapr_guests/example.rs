@@ -19,7 +19,7 @@ fn the_example_in_memory() {
     // Without Dapr there is nobody to ask.
     let refused = run(&["--explain", wasm], home.path());
     assert_eq!((refused.code, &*refused.stdout), (1, ""), "{refused:?}");
-    let named = "grant it with --allow-http http://127.0.0.1:3500";
+    let named = "grant it with --dapr, or, for another server there, --allow-http http://127.0.0.1:3500";
     assert!(refused.stderr.contains("the destination is not allowed"), "{refused:?}");
     assert!(refused.stderr.contains(named), "{refused:?}");
 }
