@@ -4,6 +4,7 @@ mod events;
 mod example;
 mod grants;
 mod library;
+mod ways;
 
 use sampan_testing::{Finished, Response, Running, guest_for, http_send, sampan, temp_dir};
 use std::path::Path;
