@@ -26,6 +26,14 @@ impl Explain {
         }
     }
 
+    /// The same of what a manifest grants by name: `action` is "open the key-value store", `grant` the grant's key.
+    pub fn refused_name(&self, action: &str, grant: &str, name: &str) {
+        // Names are the guest's: some are odd, and none should fill the terminal.
+        let shown: String = name.chars().filter(|letter| !letter.is_control()).take(64).collect();
+        let flag = format!("{grant} = [\"{shown}\"] in the component's grant (sampan.toml)");
+        self.refused(&format!("{action} `{shown}`"), &flag);
+    }
+
     /// What was said so far, in order of the text.
     #[cfg(test)]
     pub fn said(&self) -> Vec<String> {

@@ -68,6 +68,17 @@ impl Pipe {
         self.room.notified().await;
     }
 
+    /// Waits until something may be fetched, and says how much; `None` when nobody wants any more.
+    pub async fn room(&self) -> Option<usize> {
+        loop {
+            match self.look() {
+                Room::Closed => return None,
+                Room::Messages(0) => self.changed().await,
+                Room::Messages(count) => return Some(count),
+            }
+        }
+    }
+
     /// `false`: a message that is in somebody's hands was fetched again, and is not handed out twice.
     pub fn push(&self, delivery: Delivery) -> bool {
         let mut state = self.lock();

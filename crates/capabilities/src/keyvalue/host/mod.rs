@@ -73,10 +73,7 @@ impl KeyValue {
     /// The store of this name, if it was granted.
     fn find(&self, name: &str) -> Result<Arc<Slot>, StoreError> {
         self.granted.get(name).cloned().ok_or_else(|| {
-            // Names are the guest's: some are odd, and none should fill the terminal.
-            let shown: String = name.chars().filter(|letter| !letter.is_control()).take(64).collect();
-            let flag = format!("keyvalue = [\"{shown}\"] in the component's grant (sampan.toml)");
-            self.explain.refused(&format!("open the key-value store `{shown}`"), &flag);
+            self.explain.refused_name("open the key-value store", "keyvalue", name);
             StoreError::AccessDenied
         })
     }

@@ -47,10 +47,7 @@ impl Messaging {
     /// The broker of this name, if it was granted.
     fn find(&self, name: &str) -> Result<Arc<Slot>, BrokerError> {
         self.granted.get(name).cloned().ok_or_else(|| {
-            // Names are the guest's: some are odd, and none should fill the terminal.
-            let shown: String = name.chars().filter(|letter| !letter.is_control()).take(64).collect();
-            let flag = format!("messaging = [\"{shown}\"] in the component's grant (sampan.toml)");
-            self.explain.refused(&format!("connect to the broker `{shown}`"), &flag);
+            self.explain.refused_name("connect to the broker", "messaging", name);
             BrokerError::AccessDenied
         })
     }

@@ -77,15 +77,8 @@ impl Task {
     }
 
     async fn fetch(&self) -> Result<(), BrokerError> {
-        loop {
-            let room = match self.pipe.look() {
-                Room::Closed => return Ok(()),
-                Room::Messages(0) => {
-                    self.pipe.changed().await;
-                    continue;
-                }
-                Room::Messages(count) => count.min(BATCH_MAX),
-            };
+        while let Some(room) = self.pipe.room().await {
+            let room = room.min(BATCH_MAX);
             // A larger message than this comes alone, if the server has such.
             let batch = self.consumer.batch().max_messages(room).max_bytes(READY_BYTES_MAX).expires(EXPIRES);
             let mut batch = batch.messages().await.map_err(|error| gone(&error))?;
@@ -98,6 +91,7 @@ impl Task {
                 }
             }
         }
+        Ok(())
     }
 
     fn push(&self, message: async_nats::jetstream::Message) {

@@ -95,15 +95,8 @@ impl Task {
 
     /// Reads new entries while there is room for them.
     async fn read(&self) -> Result<(), BrokerError> {
-        loop {
-            let room = match self.pipe.look() {
-                Room::Closed => return Ok(()),
-                Room::Messages(0) => {
-                    self.pipe.changed().await;
-                    continue;
-                }
-                Room::Messages(count) => count.min(READ_MAX),
-            };
+        while let Some(room) = self.pipe.room().await {
+            let room = room.min(READ_MAX);
             let mut read = cmd("XREADGROUP");
             read.arg("GROUP").arg(&self.group).arg(&self.group).arg("COUNT").arg(room);
             read.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS").arg(&self.topic).arg(">");
@@ -116,6 +109,7 @@ impl Task {
                 self.push(entry, 1);
             }
         }
+        Ok(())
     }
 
     fn silent(&self) -> String {
