@@ -4,6 +4,7 @@ mod bindings;
 mod delivery;
 mod durability;
 mod failures;
+mod slow;
 
 use sampan_testing::{
     HttpServer, PATIENCE, Request, Response, Running, free_port, http_send, sampan, temp_dir,
@@ -52,12 +53,12 @@ impl App {
 struct Sampan {
     folder: TempDir,
     port: u16,
-    _process: Option<Running>,
+    process: Option<Running>,
 }
 
 impl Sampan {
     fn new(components: &[(&str, &str)], app_port: u16) -> Sampan {
-        let sampan = Sampan { folder: temp_dir(), port: free_port(), _process: None };
+        let sampan = Sampan { folder: temp_dir(), port: free_port(), process: None };
         std::fs::create_dir(sampan.folder.path().join("components")).expect("a folder");
         for (name, text) in components {
             sampan.write(&format!("components/{name}.yaml"), text);
@@ -87,13 +88,18 @@ impl Sampan {
     /// The same, and waits until so many subscriptions are there: what was published before is lost in memory.
     fn subscribed(components: &[(&str, &str)], app: &App, subscriptions: usize) -> Sampan {
         let sampan = Sampan::start(components, app.server.address.port());
+        sampan.wait_for_subscriptions(subscriptions);
+        sampan
+    }
+
+    fn wait_for_subscriptions(&self, subscriptions: usize) {
         let began = std::time::Instant::now();
         loop {
-            let metadata = http_send(("127.0.0.1", sampan.port), "GET", "/v1.0/metadata", &[], b"");
+            let metadata = http_send(("127.0.0.1", self.port), "GET", "/v1.0/metadata", &[], b"");
             let metadata: serde_json::Value =
                 serde_json::from_slice(&metadata.expect("metadata").body).expect("JSON");
             if metadata["subscriptions"].as_array().is_some_and(|all| all.len() == subscriptions) {
-                return sampan;
+                return;
             }
             assert!(began.elapsed() < PATIENCE, "{metadata}");
         }
@@ -107,12 +113,12 @@ impl Sampan {
         let mut command = sampan();
         let mut process = Running::start(command.arg("up").current_dir(self.folder.path()));
         process.wait_for_line("dapr on");
-        self._process = Some(process);
+        self.process = Some(process);
     }
 
     /// As `kill -9` does.
     fn kill(&mut self) {
-        self._process = None;
+        self.process = None;
     }
 
     fn publish(&self, topic: &str, content_type: &str, body: &[u8]) -> Response {
