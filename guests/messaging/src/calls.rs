@@ -41,7 +41,11 @@ pub fn call(words: &[&str], received: &Message) -> Option<String> {
         ["content-type", bytes] => {
             let message = Message::new(b"");
             let kind = "x".repeat(bytes.parse().ok()?);
-            format!("{:?} {}", message.set_content_type(&kind), message.content_type().map_or(0, |kind| kind.len()))
+            format!(
+                "{:?} {}",
+                message.set_content_type(&kind),
+                message.content_type().map_or(0, |kind| kind.len())
+            )
         }
         ["disconnected", broker, topic] => said(Client::connect(broker).and_then(|client| {
             client.disconnect()?;

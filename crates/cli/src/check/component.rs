@@ -54,9 +54,8 @@ pub struct Wanted {
 impl Wanted {
     pub fn of(app: &App, name: &str, spin: bool) -> Self {
         let leads = |to: &Target| matches!(to, Target::Component(one) if one == name);
-        let starts = |one: &TopicTrigger| {
-            one.component == name && matches!(one.broker, Broker::RedisChannel { .. })
-        };
+        let starts =
+            |one: &TopicTrigger| one.component == name && matches!(one.broker, Broker::RedisChannel { .. });
         let routed = app.routes.iter().any(|route| leads(&route.to));
         Wanted { routed, on_channel: app.topic_triggers.iter().any(starts), spin }
     }
@@ -315,7 +314,9 @@ fn example(need: Need, spin: bool) -> &'static str {
         }
         Need::Keyvalue => ("`grant = { keyvalue = [\"default\"] }`", "`key_value_stores = [\"default\"]`"),
         // Spin has no brokers; its manifest cannot grant any.
-        Need::Messaging => ("`grant = { messaging = [\"events\"] }`", "a grant in a sampan.toml, as Spin has none"),
+        Need::Messaging => {
+            ("`grant = { messaging = [\"events\"] }`", "a grant in a sampan.toml, as Spin has none")
+        }
         Need::Sql => ("`grant = { sql = [\"default\"] }`", "`sqlite_databases = [\"default\"]`"),
         Need::Postgres => (
             "`grant = { services = [\"postgres://HOST\"] }`",

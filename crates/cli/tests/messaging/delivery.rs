@@ -8,7 +8,11 @@ const MESSAGE_BYTES_MAX: usize = 8 << 20;
 
 /// Publishes and receives by a broker with this table.
 fn delivers(broker: &str) {
-    let tables = format!("[messaging.events]\n{broker}\n{}{}", caller("\"events\""), listener("listener", "events/orders", ""));
+    let tables = format!(
+        "[messaging.events]\n{broker}\n{}{}",
+        caller("\"events\""),
+        listener("listener", "events/orders", "")
+    );
     let mut app = App::up(&tables, 1);
     let with = "publish-with events orders text/x a=1 Some-Name=two:three";
     assert_eq!(app.call(with), "done", "{broker}");

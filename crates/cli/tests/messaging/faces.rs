@@ -9,7 +9,8 @@ const HTTP: &str = "[component.web]\nsource = \"dapr-app\"\n[[trigger.topic]]\nt
 
 #[test]
 fn what_dapr_publishes_comes_without_its_envelope() {
-    let tables = format!("[messaging.events]\ntype = \"memory\"\n{}", listener("listener", "events/orders", ""));
+    let tables =
+        format!("[messaging.events]\ntype = \"memory\"\n{}", listener("listener", "events/orders", ""));
     let mut app = App::up(&tables, 1);
     assert_eq!(app.publish("events/orders", "application/json", b"{\"a\":  1.50}").status, 204);
     let line = app.seen("listener", "orders | application/json | ");

@@ -2,8 +2,8 @@
 
 mod calls;
 mod delivery;
-mod failures;
 mod faces;
+mod failures;
 mod spin;
 mod start;
 mod stop;
@@ -35,7 +35,8 @@ impl App {
     #[track_caller]
     fn start(folder: TempDir, dapr: u16, subscriptions: usize) -> App {
         let mut process = start(folder.path());
-        let routed = std::fs::read_to_string(folder.path().join("sampan.toml")).unwrap().contains("[[route]]");
+        let routed =
+            std::fs::read_to_string(folder.path().join("sampan.toml")).unwrap().contains("[[route]]");
         let address = match routed {
             true => process.wait_for_line("listening on http://"),
             false => String::new(),

@@ -5,9 +5,6 @@ use sampan_testing::servers::Redis;
 use sampan_testing::{Finished, finish, free_port, temp_dir};
 use std::time::Instant;
 
-const HTTP_ONLY: &str =
-    "(component (instance $i) (export \"wasi:http/incoming-handler@0.2.0\" (instance $i)))";
-
 /// How `sampan up` and `sampan check` end.
 fn refused(manifest: &str) -> [Finished; 2] {
     let folder = temp_dir();
@@ -15,7 +12,6 @@ fn refused(manifest: &str) -> [Finished; 2] {
     write(folder.path(), manifest);
     std::fs::rename(folder.path().join("sampan.toml"), folder.path().join(name)).unwrap();
     std::fs::write(folder.path().join("none.wat"), "(component)").unwrap();
-    std::fs::write(folder.path().join("http.wat"), HTTP_ONLY).unwrap();
     let mut check = sampan_testing::sampan();
     [finish(&mut command(folder.path()), ""), finish(check.arg("check").current_dir(folder.path()), "")]
 }
@@ -40,9 +36,12 @@ fn triggers_that_make_no_sense_name_file_and_line() {
             format!("{events}[component.a]\nsource = \"messaging\"\n{route}{trigger}"),
             ["a route leads to it", "sampan.toml:4:10"],
         ),
-        (spin("http.wat"), ["handler of messages", "spin.toml:9:10"]),
+        (spin("dapr-app"), ["handler of messages", "spin.toml:9:10"]),
         (
-            format!("{events}[component.a]\nsource = \"messaging\"\n{}", trigger.replace("events/", "event/")),
+            format!(
+                "{events}[component.a]\nsource = \"messaging\"\n{}",
+                trigger.replace("events/", "event/")
+            ),
             ["there is no broker `event`", "sampan.toml:6:9"],
         ),
         (
@@ -78,7 +77,7 @@ fn a_broker_that_is_down_ends_the_start_unless_it_is_lazy() {
         assert!(ended.stderr.contains(part), "{part} in {}", ended.stderr);
     }
     write(folder.path(), &tables("lazy = true"));
-    let mut app = App::start(folder, dapr, 0);
+    let mut app = App::start(folder, dapr, 1);
     app.process.wait_for_error("tries again");
     let said = app.call("publish events orders x");
     assert!(said.starts_with("connection: the broker is not available"), "{said}");
@@ -94,7 +93,7 @@ fn a_broker_that_comes_late_goes_and_comes_back() {
         caller("\"events\""),
         listener("listener", "events/orders", "")
     );
-    let mut app = App::up(&tables, 0);
+    let mut app = App::up(&tables, 1);
     app.process.wait_for_error("tries again");
     for round in ["first", "second"] {
         redis.restart();

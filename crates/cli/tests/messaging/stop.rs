@@ -4,7 +4,11 @@ use crate::{App, caller, listener};
 use rustix::process::{Pid, Signal, kill_process};
 
 fn tables() -> String {
-    format!("[messaging.events]\ntype = \"sqlite\"\n{}{}", caller("\"events\""), listener("listener", "events/orders", ""))
+    format!(
+        "[messaging.events]\ntype = \"sqlite\"\n{}{}",
+        caller("\"events\""),
+        listener("listener", "events/orders", "")
+    )
 }
 
 #[test]

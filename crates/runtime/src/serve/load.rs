@@ -131,9 +131,10 @@ fn check_use(app: &App, unit: &Unit, entry: &Entry) -> Result<(), LoadFailure> {
     let name = &unit.component.name;
     let is_target = |target: &Target| matches!(target, Target::Component(one) if one == name);
     let routed = app.routes.iter().any(|route| is_target(&route.to));
-    let channel = app.topic_triggers.iter().find(|trigger| {
-        trigger.component == *name && matches!(trigger.broker, Broker::RedisChannel { .. })
-    });
+    let channel = app
+        .topic_triggers
+        .iter()
+        .find(|trigger| trigger.component == *name && matches!(trigger.broker, Broker::RedisChannel { .. }));
     let lacks = match (entry, channel) {
         (Entry::Messages(_), _) if routed => {
             "a route leads to it, and it exports no HTTP handler (wasi:http/incoming-handler or wasi:http/handler)"
