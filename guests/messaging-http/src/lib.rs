@@ -1,12 +1,25 @@
 //! One component with two handlers: a request's path has the words of a call of `messaging::calls`, with `+` between
-//! them, and the answer is the line that it says, or 404. The handler of messages is that of the library `messaging`.
+//! them, and the answer is the line that it says, or 404. Run as a program it makes the call
+//! that its arguments are. The handler of messages is that of the library `messaging`.
 
 use messaging::{Message, calls};
 use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 
 wasip2::http::proxy::export!(Serve);
 
+wasip2::cli::command::export!(Serve);
+
 struct Serve;
+
+impl wasip2::exports::cli::run::Guest for Serve {
+    fn run() -> Result<(), ()> {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let said = calls::call(&words, &Message::new(b"")).ok_or(())?;
+        println!("{said}");
+        Ok(())
+    }
+}
 
 impl wasip2::exports::http::incoming_handler::Guest for Serve {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {

@@ -9,14 +9,24 @@ const MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Publishes and receives by a broker with this table.
 fn delivers(broker: &str) {
     let tables = format!(
-        "[messaging.events]\n{broker}\n{}{}",
+        "[messaging.events]\n{broker}\n{}{}{}",
         caller("\"events\""),
-        listener("listener", "events/orders", "")
+        listener("listener", "events/orders", ""),
+        listener("relay", "events/relay", "").replacen(
+            "source",
+            "grant = { messaging = [\"events\"] }\nsource",
+            1
+        )
     );
-    let mut app = App::up(&tables, 1);
+    let mut app = App::up(&tables, 2);
     let with = "publish-with events orders text/x a=1 Some-Name=two:three";
     assert_eq!(app.call(with), "done", "{broker}");
     assert_eq!(app.seen("listener", "orders | "), "text/x | Some-Name=two:three,a=1 | with", "{broker}");
+
+    // What headers of other protocols could not hold.
+    let odd = "publish-with events orders text/x ü=ö a\u{a0}b=c\td";
+    assert_eq!(app.publish("events/relay", "text/plain", odd.as_bytes()).status, 204, "{broker}");
+    assert_eq!(app.seen("listener", "orders | "), "text/x | a\u{a0}b=c\td,ü=ö | with", "{broker}");
 
     assert_eq!(app.call("publish events orders plain"), "done", "{broker}");
     assert_eq!(app.seen("listener", "orders | "), "- |  | plain", "{broker}");

@@ -217,7 +217,9 @@ fn a_0_2_component_that_imports_0_3_needs_its_engine() {
     for (export, expected) in
         [("spin:redis/inbound-redis@3.0.0", true), ("wasi:messaging/incoming-handler@0.2.0-draft", false)]
     {
-        let Ok(Kind::Component { needs_0_3, .. }) = detect(&exporting(export)) else { panic!("{export}") };
+        let Ok(Kind::Component { needs_0_3, .. }) = detect(&wasm(&exporting(export))) else {
+            panic!("{export}")
+        };
         assert_eq!(needs_0_3, expected, "{export}");
     }
 }
