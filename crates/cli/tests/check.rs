@@ -152,7 +152,17 @@ fn a_kind_that_cannot_be_served_so() {
         ("", "(component)", "exports wasi:http/incoming-handler"),
         ("", &export("proxy_on_memory_allocate"), "filters are not supported yet"),
         ("", &export("handle-http-request"), "Spin's SDK 2 or later"),
-        ("", &export("fermyon:spin/inbound-redis#handle-message"), "messages of Redis are not supported yet"),
+        ("", &export("handle-redis-message"), "Spin's SDK 2 or later"),
+        (
+            "",
+            &export("fermyon:spin/inbound-redis#handle-message"),
+            "takes messages and answers no HTTP requests",
+        ),
+        (
+            "",
+            &http.replace("http/incoming-handler@0.2.0", "messaging/incoming-handler@0.2.0-draft"),
+            "a route leads to it",
+        ),
     ] {
         assert_says(&app(keys, wat).check(&[]), 1, &["error: the component `a` ", said]);
     }
@@ -173,6 +183,29 @@ fn a_kind_that_cannot_be_served_so() {
 }
 
 #[test]
+fn components_that_messages_start() {
+    let http = http_component(&[]);
+    let messages = http.replace("http/incoming-handler@0.2.0", "messaging/incoming-handler@0.2.0-draft");
+    let trigger = "[[trigger.topic]]\ntopic = \"m/t\"\nto = \"a\"\n[messaging.m]\ntype = \"memory\"\n";
+    let spin = "spin_manifest_version = 2\n[application]\nname = \"a\"\n[[trigger.redis]]\naddress = \"redis://h\"\n\
+        channel = \"c\"\ncomponent = \"a\"\n[component.a]\nsource = \"a.wat\"\n";
+    let module = "(module (func (export \"fermyon:spin/inbound-redis#handle-message\")))";
+    let ours = format!("[component.a]\nsource = \"a.wat\"\n{trigger}");
+    for (name, manifest, wat, code, said) in [
+        // A program for HTTP gets messages as events.
+        ("sampan.toml", ours.as_str(), http.as_str(), 0, ""),
+        ("sampan.toml", &ours, &messages, 0, ""),
+        ("sampan.toml", &ours, "(component)", 1, "wasi:messaging/incoming-handler"),
+        ("spin.toml", spin, module, 0, ""),
+        ("spin.toml", spin, &messages, 0, ""),
+        ("spin.toml", spin, &http, 1, "has no handler of messages, and a channel of Redis triggers it"),
+    ] {
+        let app = App::new(&[(name, manifest), ("a.wat", wat)]);
+        assert_says(&app.check(&[]), code, &[said]);
+    }
+}
+
+#[test]
 fn concurrency_is_for_wasi_0_3() {
     let finished = app("limits = { concurrency = 4 }", &http_component(&[])).check(&[]);
     assert_says(&finished, 0, &["`concurrency` has no effect on the component"]);
@@ -189,9 +222,11 @@ fn grants_that_imports_need() {
         ("fermyon:spin/mysql@2.0.0", "services = [\"mysql://db\"]", "connects to MySQL"),
         ("spin:redis/redis@3.0.0", "services = [\"*://db:*\"]", "connects to Redis"),
         ("wasi:config/store@0.2.0-rc.1", "variables = [\"v\"]", "asks for variables"),
+        ("wasi:messaging/producer@0.2.0-draft", "messaging = [\"m\"]", "publishes messages"),
     ] {
-        // The function that tells that the handler is called.
-        let wat = http_component(&[import]).replace("\"f\"", "\"handle\"");
+        // The functions that tell that the handler is called.
+        let functions = "\"handle\" (func)) (export \"send\"";
+        let wat = http_component(&[import]).replace("\"f\"", functions);
         let finished = app("", &wat).check(&[]);
         assert_says(
             &finished,
@@ -199,7 +234,8 @@ fn grants_that_imports_need() {
             &["warning: the component `a` ", said, "and no grant allows it", "sampan.toml:2:10"],
         );
         assert!(finished.stdout.ends_with("no errors, 1 warning\n"), "{}", finished.stdout);
-        let granted = format!("grant = {{ {grant} }}\n[variables]\nv = \"x\"");
+        let granted =
+            format!("grant = {{ {grant} }}\n[variables]\nv = \"x\"\n[messaging.m]\ntype = \"memory\"");
         assert_eq!(app(&granted, &wat).check(&[]).stderr, "", "{import}");
     }
     let all = [

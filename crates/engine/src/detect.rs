@@ -12,7 +12,7 @@ mod versions;
 #[path = "detect/words.rs"]
 mod words;
 
-use versions::{release, split_version};
+use versions::{is_of_0_3, release, split_version};
 
 /// The custom section in which Sampan keeps native code; `artifact.rs` has its format.
 pub const NATIVE_SECTION: &str = "sampan.native";
@@ -243,7 +243,8 @@ struct Facts {
     preview1: bool,
     http_handler: bool,
     easegress: bool,
-    imports_0_3: bool,
+    /// It imports or exports something of WASI 0.3.
+    names_0_3: bool,
     imports_http_handler: bool,
 }
 
@@ -305,8 +306,9 @@ impl Facts {
             Payload::ComponentExportSection(exports) => {
                 for export in exports {
                     let export = export.map_err(malformed)?;
-                    self.exports
-                        .note_component(export.name.implements.unwrap_or(export.name.name), export.kind);
+                    let name = export.name.implements.unwrap_or(export.name.name);
+                    self.names_0_3 |= is_of_0_3(name);
+                    self.exports.note_component(name, export.kind);
                 }
             }
             _ => {}
@@ -326,9 +328,8 @@ impl Facts {
     }
 
     fn note_component_import(&mut self, name: &str) {
-        let (interface, version) = split_version(name);
-        self.imports_http_handler |= interface == "wasi:http/handler";
-        self.imports_0_3 |= interface.starts_with("wasi:") && release(version) == Some(Release::V0_3);
+        self.imports_http_handler |= split_version(name).0 == "wasi:http/handler";
+        self.names_0_3 |= is_of_0_3(name);
     }
 
     fn preview(&self) -> Preview {
@@ -377,7 +378,7 @@ impl Facts {
 
     fn component_kind(self) -> Kind {
         let exports = self.exports;
-        let needs_0_3 = self.imports_0_3;
+        let needs_0_3 = self.names_0_3;
         let world =
             |(release, export)| World { needs_0_3: needs_0_3 || release == Release::V0_3, release, export };
         if let Some(cli) = exports.cli {

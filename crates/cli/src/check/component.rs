@@ -1,7 +1,9 @@
 //! What the file of a component tells: whether it can be served in the way that the manifest says, and which
 //! grants it may lack.
 
-use sampan_app::{Cgi, Component, ComponentKind, Diagnostic, Grants, Outline, Severity};
+use sampan_app::{
+    App, Broker, Cgi, Component, ComponentKind, Diagnostic, Grants, Outline, Severity, Target, TopicTrigger,
+};
 use sampan_engine::MAX_WASM_BYTES;
 use sampan_engine::detect::{self, Kind};
 use sampan_engine::inspect::{Grant, Need, Report, inspect, unknown_imports};
@@ -38,7 +40,33 @@ struct Problem {
     help: Option<&'static str>,
 }
 
-pub fn check(component: &Component, place: &Place<'_>, looked: &mut Looked) -> Vec<Diagnostic> {
+/// What the app does with a component.
+#[derive(Clone, Copy)]
+pub struct Wanted {
+    /// Requests come to it by a route.
+    routed: bool,
+    /// Messages of a channel of Redis start it.
+    on_channel: bool,
+    /// It is an app of Spin, whose manifest has other keys.
+    spin: bool,
+}
+
+impl Wanted {
+    pub fn of(app: &App, name: &str, spin: bool) -> Self {
+        let leads = |to: &Target| matches!(to, Target::Component(one) if one == name);
+        let starts =
+            |one: &TopicTrigger| one.component == name && matches!(one.broker, Broker::RedisChannel { .. });
+        let routed = app.routes.iter().any(|route| leads(&route.to));
+        Wanted { routed, on_channel: app.topic_triggers.iter().any(starts), spin }
+    }
+}
+
+pub fn check(
+    component: &Component,
+    wanted: Wanted,
+    place: &Place<'_>,
+    looked: &mut Looked,
+) -> Vec<Diagnostic> {
     if component.image.is_some() {
         // Its reference was read with the manifest; what it means, a registry knows.
         return Vec::new();
@@ -68,7 +96,7 @@ pub fn check(component: &Component, place: &Place<'_>, looked: &mut Looked) -> V
             return diagnostics;
         }
     };
-    if let Err((message, help)) = servable(kind, report, component.kind.as_ref(), place.outline.spin) {
+    if let Err((message, help)) = servable(kind, report, component.kind.as_ref(), wanted) {
         add(Severity::Error, format!("the component `{name}` {message}: it is {}", kind.describe()), help);
         return diagnostics;
     }
@@ -137,13 +165,24 @@ fn look_into(path: &Path) -> Seen {
 fn servable(
     kind: &Kind,
     report: &Report,
-    wanted: Option<&ComponentKind>,
-    spin: bool,
+    as_kind: Option<&ComponentKind>,
+    wanted: Wanted,
 ) -> Result<(), (&'static str, String)> {
     let answers_http = is_http(kind, report);
+    let takes_messages = takes_messages(kind, report);
+    let Wanted { routed, on_channel, spin } = wanted;
     let is_program = matches!(kind, Kind::Command(_) | Kind::StartOnly(_) | Kind::CliComponent(_));
-    match wanted {
-        None | Some(ComponentKind::Http) if answers_http => Ok(()),
+    match as_kind {
+        _ if on_channel && !takes_messages => Err((
+            "has no handler of messages, and a channel of Redis triggers it",
+            "it exports fermyon:spin/inbound-redis, spin:redis/inbound-redis or wasi:messaging/incoming-handler"
+                .to_owned(),
+        )),
+        None | Some(ComponentKind::Http) if takes_messages && !answers_http && routed => Err((
+            "takes messages and answers no HTTP requests, and a route leads to it",
+            "remove the route, or let it export wasi:http/incoming-handler too".to_owned(),
+        )),
+        None | Some(ComponentKind::Http) if answers_http || takes_messages => Ok(()),
         Some(ComponentKind::Cgi(_) | ComponentKind::Server { .. }) if is_program => Ok(()),
         Some(ComponentKind::Cgi(Cgi { .. }) | ComponentKind::Server { .. }) if answers_http => {
             let help = if spin { "remove `executor`" } else { "remove `kind`, or write `kind = \"http\"`" };
@@ -180,6 +219,18 @@ fn is_http(kind: &Kind, report: &Report) -> bool {
     }
 }
 
+/// Whether a message can be handed to it as it is.
+fn takes_messages(kind: &Kind, report: &Report) -> bool {
+    const HANDLERS: [&str; 3] = [
+        "wasi:messaging/incoming-handler@0.2.0-draft",
+        "fermyon:spin/inbound-redis",
+        "spin:redis/inbound-redis@3.0.0",
+    ];
+    // A module in the component ABI has functions of them.
+    let is_one = |name: &str| HANDLERS.contains(&name.split('#').next().unwrap_or_default());
+    kind.becomes_component() && report.exports.iter().any(|export| is_one(&export.name))
+}
+
 fn advice(kind: &Kind, report: &Report) -> &'static str {
     let exports = |part: &str| report.exports.iter().any(|export| export.name.contains(part));
     match kind {
@@ -188,14 +239,12 @@ fn advice(kind: &Kind, report: &Report) -> &'static str {
         }
         Kind::Artifact => "name the wasm file that the native code was compiled from",
         Kind::WitPackage => "name the component, not its interfaces",
-        _ if exports("handle-http-request") => {
+        _ if exports("handle-http-request") || exports("handle-redis-message") => {
             "build it with Spin's SDK 2 or later, which has another interface"
         }
-        _ if exports("inbound-redis") || exports("handle-redis-message") => {
-            "messages of Redis are not supported yet by this version"
-        }
         _ => {
-            "a component exports wasi:http/incoming-handler or wasi:http/handler; `sampan inspect` shows its exports"
+            "a component exports wasi:http/incoming-handler or wasi:http/handler, or for messages \
+             wasi:messaging/incoming-handler; `sampan inspect` shows its exports"
         }
     }
 }
@@ -238,6 +287,7 @@ fn lacks(grants: &Grants, need: Need) -> bool {
         Need::Udp => grants.udp.is_empty(),
         Need::Http => grants.http.is_empty(),
         Need::Keyvalue => grants.keyvalue.is_empty(),
+        Need::Messaging => grants.messaging.is_empty(),
         Need::Sql => grants.sql.is_empty(),
         Need::Postgres => !service("postgres"),
         Need::Mysql => !service("mysql"),
@@ -263,6 +313,10 @@ fn example(need: Need, spin: bool) -> &'static str {
             ("`grant = { http = [\"https://HOST\"] }`", "`allowed_outbound_hosts = [\"https://HOST\"]`")
         }
         Need::Keyvalue => ("`grant = { keyvalue = [\"default\"] }`", "`key_value_stores = [\"default\"]`"),
+        // Spin has no brokers; its manifest cannot grant any.
+        Need::Messaging => {
+            ("`grant = { messaging = [\"events\"] }`", "a grant in a sampan.toml, as Spin has none")
+        }
         Need::Sql => ("`grant = { sql = [\"default\"] }`", "`sqlite_databases = [\"default\"]`"),
         Need::Postgres => (
             "`grant = { services = [\"postgres://HOST\"] }`",

@@ -60,7 +60,8 @@ fn look_further(app: &App, path: &Path) -> Vec<Diagnostic> {
     let mut looked = component::Looked::default();
     for component in &app.components {
         let place = component::Place { file: path, root: &app.root, outline: &outline };
-        diagnostics.extend(component::check(component, &place, &mut looked));
+        let wanted = component::Wanted::of(app, &component.name, outline.spin);
+        diagnostics.extend(component::check(component, wanted, &place, &mut looked));
     }
     diagnostics
 }

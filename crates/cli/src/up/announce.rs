@@ -4,7 +4,7 @@ use super::listeners::{Api, Place, TcpPlace};
 use super::site::Site;
 use crate::progress::{compiled, pulled, pulling, spinner};
 use indicatif::{MultiProgress, ProgressBar};
-use sampan_app::{App, RouteFilter, Target};
+use sampan_app::{App, Broker, RouteFilter, ScheduleTrigger, Target, TopicTrigger};
 use sampan_runtime::serve::{Progress, Step};
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -129,6 +129,23 @@ pub fn carrying(place: &TcpPlace, bound: SocketAddr, site: &Site) -> String {
         let filters =
             if route.filters.is_empty() { String::new() } else { format!("{} → ", chain(&route.filters)) };
         text.push_str(&format!("  → {filters}upstream {}\n", route.upstream));
+    }
+    text
+}
+
+/// What starts components beside requests: a line for each trigger.
+pub fn triggers(site: &Site) -> String {
+    let mut text = String::new();
+    for app in site.apps.iter().map(|loaded| &loaded.app) {
+        for TopicTrigger { broker, topic, component, .. } in &app.topic_triggers {
+            match broker {
+                Broker::Named(broker) => text += &format!("topic {broker}/{topic} → {component}\n"),
+                Broker::RedisChannel { .. } => text += &format!("channel {topic} of Redis → {component}\n"),
+            }
+        }
+        for ScheduleTrigger { name, cron, component, .. } in &app.schedule_triggers {
+            text += &format!("schedule {name}, {cron} → {component}\n");
+        }
     }
     text
 }

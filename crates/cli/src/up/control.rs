@@ -79,6 +79,7 @@ pub fn serve(start: Start) -> Result<ExitCode, Fail> {
         text += &announce::carrying(&place, listener.address(), &running.present.load());
         running.open_tcp(place, listener)?;
     }
+    text += &announce::triggers(&running.present.load());
     let admin = admin.map(|listener| running.serve_admin(listener, &sender)).transpose()?;
     if let Some(admin) = &admin {
         text += &format!("admin on http://{}/\n", admin.addresses()[0]);

@@ -57,7 +57,7 @@ pub fn places(apps: &[App], own: &[SocketAddr]) -> Vec<Place> {
         None => all.push(Place { listen, apps: vec![app], api: Api::App }),
     };
     for (index, app) in apps.iter().enumerate() {
-        if app.routes.is_empty() && app.listen.is_empty() && (!app.tcp.is_empty() || app.dapr.is_some()) {
+        if app.routes.is_empty() && app.listen.is_empty() && lives_without_http(app) {
             // It has nothing to say there.
         } else if !own.is_empty() {
             own.iter().for_each(|&address| add(Listen { address, tls: None }, index));
@@ -69,6 +69,14 @@ pub fn places(apps: &[App], own: &[SocketAddr]) -> Vec<Place> {
     }
     all.extend(dapr_places(apps));
     all
+}
+
+/// Whether something else than requests uses the app.
+fn lives_without_http(app: &App) -> bool {
+    !app.tcp.is_empty()
+        || app.dapr.is_some()
+        || !app.topic_triggers.is_empty()
+        || !app.schedule_triggers.is_empty()
 }
 
 /// Where Dapr's API is to be reached.

@@ -10,7 +10,8 @@ use crate::channels::{Channels, Wanted};
 use crate::dapr::{self, Piece as DaprPiece};
 use crate::fail::Fail;
 use crate::file_id::FileId;
-use sampan_app::{App, Component, Listen};
+use crate::manifest;
+use sampan_app::{App, Component, Diagnostic, Listen, Outline, Severity};
 use sampan_capabilities::http::Local;
 use sampan_capabilities::{Backends, GrantError};
 use sampan_dapr::app::Place as Behind;
@@ -343,21 +344,20 @@ fn unchanged(
     (piece.source == source && source.is_some()).then(|| piece.clone())
 }
 
+/// What cannot be served, each with the place in the manifest where its code is named.
 fn refused(what: &str, app: &App, failures: Vec<LoadFailure>) -> Fail {
-    let count = failures.len();
-    let mut failures = failures.into_iter();
-    let Some(first) = failures.next() else { return Fail::new(format!("app {} cannot be served", app.name)) };
-    let text = |one: &LoadFailure| format!("app {}, {what} {}: {}", app.name, one.component, one.message);
-    let mut fail = Fail { help: first.help.clone(), ..Fail::new(text(&first)) };
-    for one in failures {
-        fail.details.push(text(&one));
-        fail.details.extend(one.help.iter().map(|help| format!("help: {help}")));
-    }
-    if count > 1 {
-        // The first one's help belongs to the first one.
-        fail.details.splice(0..0, fail.help.take().map(|help| format!("help: {help}")));
-    }
-    fail
+    let outline = Outline::of(&std::fs::read_to_string(&app.manifest).unwrap_or_default());
+    let places = if what == "filter" { &outline.filters } else { &outline.components };
+    let diagnostic = |one: LoadFailure| Diagnostic {
+        severity: Severity::Error,
+        message: format!("app {}, {what} {}: {}", app.name, one.component, one.message),
+        file: app.manifest.clone(),
+        span: places.get(&one.component).cloned(),
+        hidden: false,
+        help: one.help,
+    };
+    let diagnostics: Vec<_> = failures.into_iter().map(diagnostic).collect();
+    Fail::shown(manifest::rendered(&diagnostics))
 }
 
 /// The routes of all apps at one address. Apps that share it are told apart by their routes.

@@ -38,3 +38,16 @@ fn files_of_modules_and_components() {
         assert!(!run([guest, "cat", "/data/new"]).stderr.contains("refused"));
     }
 }
+
+#[test]
+fn brokers_of_messages() {
+    let guest = guest_for("wasm32-wasip2", "messaging-http");
+    let args = ["publish", "events", "orders", "x"];
+    let explained = run(["--explain".as_ref(), guest.as_os_str()].into_iter().chain(args.map(AsRef::as_ref)));
+    assert_eq!(explained.stdout, "permission denied: the broker is not granted\n", "{explained:?}");
+    let line = "sampan: refused: connect to the broker `events`; grant it with messaging = [\"events\"] in the \
+                component's grant (sampan.toml)\n";
+    assert!(explained.stderr.contains(line), "{}", explained.stderr);
+    let silent = run([guest.as_os_str()].into_iter().chain(args.map(AsRef::as_ref)));
+    assert_eq!((&*silent.stderr, silent.stdout), ("", explained.stdout));
+}

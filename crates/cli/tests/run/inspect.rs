@@ -36,6 +36,13 @@ fn the_report_names_interfaces_sizes_tools_and_likely_grants() {
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     let text = inspect(&[guest("trap")]).stdout;
     assert!(text.contains("DWARF"), "{text}");
+    let text = inspect(&[guest_for("wasm32-wasip2", "messaging")]).stdout;
+    for part in
+        ["exports wasi:messaging/incoming-handler@0.2.0-draft", "grant.messaging  ", "publishes messages"]
+    {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    assert!(!text.contains("does not provide"), "{text}");
 }
 
 #[test]

@@ -207,9 +207,20 @@ fn a_0_2_component_that_imports_0_3_needs_its_engine() {
         ("wasi:random/random@0.3.0-rc-2026-03-15", true),
         ("wasi:random/random@0.3.0-rc-2026-01-06", false),
         ("acme:random/random@0.3.0", false),
+        ("spin:redis/redis@3.0.0", true),
+        ("spin:postgres/postgres@3.0.0", false),
     ] {
         let Ok(Kind::CliComponent(world)) = detect(&wasm(&text(import))) else { panic!("{import}") };
         assert_eq!((world.release, world.needs_0_3), (Release::V0_2, expected), "{import}");
+    }
+    // So does one that exports nothing else.
+    for (export, expected) in
+        [("spin:redis/inbound-redis@3.0.0", true), ("wasi:messaging/incoming-handler@0.2.0-draft", false)]
+    {
+        let Ok(Kind::Component { needs_0_3, .. }) = detect(&wasm(&exporting(export))) else {
+            panic!("{export}")
+        };
+        assert_eq!(needs_0_3, expected, "{export}");
     }
 }
 

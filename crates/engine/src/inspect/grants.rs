@@ -127,6 +127,17 @@ const RULES: &[Rule] = &[
         }],
     },
     Rule {
+        flag: "grant.messaging",
+        needs: Need::Messaging,
+        reason: "publishes messages",
+        signs: &[
+            // Whoever takes messages imports the types too: what publishes connects first.
+            Sign { interfaces: &["wasi:messaging/types"], functions: &["client.connect"] },
+            Sign { interfaces: &["wasi:messaging/producer"], functions: &["send"] },
+            Sign { interfaces: &["wasi:messaging/request-reply"], functions: &["request"] },
+        ],
+    },
+    Rule {
         flag: "grant.sql",
         needs: Need::Sql,
         reason: "uses a database of SQLite",

@@ -10,6 +10,7 @@ const RELEASED: &[&str] =
 /// Packages with their exact versions; without one for interfaces that have none.
 const EXACT: &[(&str, &[&str])] = &[
     ("wasi:keyvalue", &["0.2.0-draft", "0.2.0-draft2"]),
+    ("wasi:messaging", &["0.2.0-draft"]),
     ("wasi:config", &["0.2.0-draft-2024-09-27", "0.2.0-rc.1"]),
     ("wasi:otel", &["0.2.0-rc.2"]),
     ("fermyon:spin", &["", "2.0.0"]),
@@ -75,6 +76,8 @@ mod tests {
             ("instance", "wasi:nn/graph@0.2.0", false),
             ("instance", "wasi:keyvalue/store@0.2.0-draft2", true),
             ("instance", "wasi:keyvalue/store@0.2.0", false),
+            ("instance", "wasi:messaging/producer@0.2.0-draft", true),
+            ("instance", "wasi:messaging/producer@0.2.0", false),
             ("instance", "fermyon:spin/llm", true),
             ("instance", "spin:postgres/postgres@4.2.0", true),
             ("instance", "spin:postgres/postgres@5.0.0", false),

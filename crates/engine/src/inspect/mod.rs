@@ -168,6 +168,7 @@ pub enum Need {
     Udp,
     Http,
     Keyvalue,
+    Messaging,
     Sql,
     Postgres,
     Mysql,

@@ -225,6 +225,12 @@ fn grants_of_apps_are_guessed() {
         assert_eq!(found, [needs], "{interface}");
         assert_eq!(unknown_imports(&report), Vec::<&str>::new());
     }
+    check_grants(
+        &component("wasi:messaging/producer@0.2.0-draft").replace("\"f\"", "\"send\""),
+        &[("grant.messaging", "send")],
+    );
+    // A handler of messages asks them for their data, and publishes none.
+    check_grants(&component("wasi:messaging/types@0.2.0-draft"), &[]);
     // Types alone are not called.
     let types =
         r#"(component (import "spin:redis/redis@3.0.0" (instance (export "c" (type (sub resource))))))"#;

@@ -131,21 +131,23 @@ fn check_use(app: &App, unit: &Unit, entry: &Entry) -> Result<(), LoadFailure> {
     let name = &unit.component.name;
     let is_target = |target: &Target| matches!(target, Target::Component(one) if one == name);
     let routed = app.routes.iter().any(|route| is_target(&route.to));
-    let on_channel = app
+    let channel = app
         .topic_triggers
         .iter()
-        .any(|trigger| trigger.component == *name && matches!(trigger.broker, Broker::RedisChannel { .. }));
-    let lacks = match entry {
-        Entry::Messages(_) if routed => {
+        .find(|trigger| trigger.component == *name && matches!(trigger.broker, Broker::RedisChannel { .. }));
+    let lacks = match (entry, channel) {
+        (Entry::Messages(_), _) if routed => {
             "a route leads to it, and it exports no HTTP handler (wasi:http/incoming-handler or wasi:http/handler)"
+                .to_owned()
         }
-        entry if on_channel && entry.messages().is_none() => {
-            "a channel of Redis triggers it, and it exports no handler of messages (Spin's inbound-redis or \
-             wasi:messaging/incoming-handler)"
-        }
+        (entry, Some(channel)) if entry.messages().is_none() => format!(
+            "the channel `{}` of Redis triggers it, and it exports no handler of messages (Spin's inbound-redis or \
+             wasi:messaging/incoming-handler)",
+            channel.topic
+        ),
         _ => return Ok(()),
     };
-    Err(LoadFailure { component: name.clone(), message: lacks.to_owned(), help: None })
+    Err(LoadFailure { component: name.clone(), message: lacks, help: None })
 }
 
 fn prepare(component: &Component, backends: &Backends) -> Result<Prepared, GrantError> {

@@ -141,8 +141,10 @@ impl Routes {
                 "add [[trigger.http]] with `route = \"/...\"` and `component = \"NAME\"`",
             );
         }
+        // An app that messages start, and nothing else, answers no requests.
+        let answers = !self.list.is_empty() || app.topic_triggers.is_empty();
         app.routes = self.list.into_iter().flatten().map(|(route, _)| route).collect();
-        if !app.routes.iter().any(|route| route.path == HEALTH) {
+        if answers && !app.routes.iter().any(|route| route.path == HEALTH) {
             let answer = Target::Respond { status: 200, headers: Vec::new(), body: "OK".to_owned() };
             app.routes.push(Route::new(HEALTH, answer));
         }
