@@ -6,6 +6,7 @@ mod invocation;
 mod javascript;
 mod publishing;
 mod python;
+mod rust;
 mod site;
 mod state;
 mod table;
