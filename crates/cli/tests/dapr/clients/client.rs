@@ -11,7 +11,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     client.save_state("statestore", "one", b"1.50".to_vec(), None, None, None).await?;
     let first = client.get_state("statestore", "one", None).await?;
     assert_eq!((&*first.data, first.etag.is_empty()), (&b"1.50"[..], false));
-    client.save_bulk_states("statestore", vec![("a", b"\x00\xff".to_vec()), ("b", b"2".to_vec())]).await?;
+    let items = vec![("a", b"\x00\xff".to_vec()).into(), ("b", b"2".to_vec()).into()];
+    client.save_bulk_states("statestore", items).await?;
     assert_eq!(client.get_state("statestore", "a", None).await?.data, b"\x00\xff");
     client.delete_state("statestore", "one", None).await?;
     assert!(client.get_state("statestore", "one", None).await?.data.is_empty());
