@@ -1,8 +1,9 @@
 //! Service invocation: from an app's name to whoever answers for it, in this process or elsewhere.
 
 use crate::access;
-use crate::app::{Place, To};
+use crate::app::Place;
 use crate::error::Problem;
+use crate::grpc::invoked::{self, TypeUrl};
 use crate::http::answer::collect;
 use crate::ids;
 use crate::policies::problem;
@@ -52,7 +53,7 @@ pub fn find(dapr: &Dapr, caller: &Caller, app: &str) -> Result<Callee, Problem> 
     let plain = plain(app);
     caller.check_app(plain)?;
     if let Some(peer) = dapr.peers.find(plain) {
-        let handler = peer.app.handler(To::App).map_err(|error| failed(app, &error.to_string()))?;
+        let handler = invoked::handler(&peer.app).map_err(|error| failed(app, &error.to_string()))?;
         return Ok(Callee::Here(handler));
     }
     if let Place::Here(local) = &dapr.app.place
@@ -198,8 +199,11 @@ pub async fn over_grpc(
         .map_or((Verb::Post, ""), |extension| (extension.verb(), extension.querystring.as_str()));
     let question = if query.is_empty() { "" } else { "?" };
     let path = format!("/{}{question}{query}", message.method.trim_start_matches('/'));
-    let data = message.data.unwrap_or_default().value;
-    let mut request = Request::new(sampan_service::full(data));
+    let data = message.data.unwrap_or_default();
+    let mut request = Request::new(sampan_service::full(data.value));
+    if !data.type_url.is_empty() {
+        request.extensions_mut().insert(TypeUrl(data.type_url));
+    }
     *request.uri_mut() = path.parse().map_err(|_| failed(&app, "invalid method name"))?;
     *request.method_mut() = method(verb);
     if let Ok(kind) = HeaderValue::try_from(message.content_type)
@@ -217,7 +221,8 @@ pub async fn over_grpc(
     }
     let kind = parts.headers.get(http::header::CONTENT_TYPE);
     let content_type = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
-    let data = prost_types::Any { type_url: String::new(), value: data.into() };
+    let type_url = parts.extensions.get::<TypeUrl>().map_or_else(String::new, |url| url.0.clone());
+    let data = prost_types::Any { type_url, value: data.into() };
     Ok(InvokeResponse { data: Some(data), content_type })
 }
 

@@ -389,13 +389,17 @@ async fn ask_grpc(dapr: &Dapr) -> Asked {
             expression: rule.r#match,
             path: rule.path,
         };
-        // Events over gRPC go to one method; the path is part of the message.
-        let default = if routes.default.is_empty() { "/".to_owned() } else { routes.default };
+        let mut rules: Vec<_> = routes.rules.into_iter().map(rule).collect();
+        // All events go to one method, and the path is part of the message: where an app has not set any, its SDK
+        // knows the handler by the empty path.
+        if rules.is_empty() && routes.default.is_empty() {
+            rules.push(WantedRule { expression: String::new(), path: String::new() });
+        }
         Wanted {
             pubsubname: one.pubsub_name,
             topic: one.topic,
             route: String::new(),
-            routes: Some(Routes { rules: Some(routes.rules.into_iter().map(rule).collect()), default }),
+            routes: Some(Routes { rules: Some(rules), default: routes.default }),
             dead_letter_topic: one.dead_letter_topic,
             metadata: Some(one.metadata),
             bulk_subscribe: one.bulk_subscribe.map(|bulk| BulkSubscribe {

@@ -13,13 +13,13 @@ pub mod servers;
 mod spin;
 
 pub use browser::{Browser, Element};
-pub use examples::{dapr_example, npm_example};
+pub use examples::{dapr_example, dapr_library_guest, npm_example};
 pub use filters::{LANGUAGES, assemblyscript, polyglot};
 pub use guests::{guest, guest_for, wat};
 pub use http::{HttpServer, Request, Response, http_get, http_send};
 pub use net::{TcpServer, allow_many_files, free_port};
 pub use packages::{
-    crate_examples, crate_program, crate_source, edited_crate_examples, go_program, kept_project,
+    crate_examples, crate_program, crate_source, crate_user, edited_crate_examples, go_program, kept_project,
     npm_install, npm_package, pip_packages, pypi_package, skip,
 };
 pub use process::{Finished, Running, finish, sampan};

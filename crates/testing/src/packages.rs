@@ -158,6 +158,28 @@ pub fn edited_crate_examples(
     .map(|folder| folder.join("bin"))
 }
 
+/// A program of one file for this machine, compiled with crates of the registry: lines of `[dependencies]`.
+#[track_caller]
+pub fn crate_user(name: &str, source: &str, dependencies: &[&str]) -> Option<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    (source, dependencies).hash(&mut hasher);
+    kept("crate-users", name, &format!("{:016x}", hasher.finish()), |folder| {
+        let lines = dependencies.join("\n");
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n{lines}\n"
+        );
+        fs::create_dir(folder.join("src"))
+            .and_then(|()| fs::write(folder.join("Cargo.toml"), manifest))
+            .and_then(|()| fs::write(folder.join("src/main.rs"), source))
+            .map_err(|error| error.to_string())?;
+        let mut build = cargo();
+        build.args(["install", "--path", ".", "--debug", "--root", "."]).current_dir(folder);
+        run(build.args(["--target-dir", "build"]))?;
+        fs::remove_dir_all(folder.join("build")).map_err(|error| error.to_string())
+    })
+    .map(|folder| folder.join("bin").join(name))
+}
+
 /// The source of a crate, as it is in Cargo's registry.
 #[track_caller]
 pub fn crate_source(name: &str, version: &str) -> Option<PathBuf> {

@@ -44,11 +44,18 @@ export class Dapr {
   secret(store: string, name: string): Outcome<Map<string, string>> {
     const path = '/v1.0/secrets/' + encodeURIComponent(store) + '/' + encodeURIComponent(name)
     const outcome = this.accepted('GET', path, '', '')
-    const values = new Map<string, string>()
-    if (!outcome.ok) return new Outcome(values, outcome.failure)
+    if (!outcome.ok) return new Outcome(new Map<string, string>(), outcome.failure)
+    return new Outcome(textsOf(outcome.value.text()), null)
+  }
+
+  /** All secrets of a store that the app may have, by their names. */
+  secrets(store: string): Outcome<Map<string, Map<string, string>>> {
+    const outcome = this.accepted('GET', '/v1.0/secrets/' + encodeURIComponent(store) + '/bulk', '', '')
+    const all = new Map<string, Map<string, string>>()
+    if (!outcome.ok) return new Outcome(all, outcome.failure)
     const members = parse(outcome.value.text())
-    for (let i = 0; i < members.length; i++) values.set(members[i].name, unquote(members[i].value))
-    return new Outcome(values, null)
+    for (let i = 0; i < members.length; i++) all.set(members[i].name, textsOf(members[i].value))
+    return new Outcome(all, null)
   }
 
   /** Calls an app by its id; `path` may have a query. The app's answer comes back as it is. */
@@ -73,6 +80,14 @@ export class Dapr {
     if (this.token.length > 0) headers.push(new Header('dapr-api-token', this.token))
     return send(method, this.endpoint + path, headers, String.UTF8.encode(body))
   }
+}
+
+/** The members of an object of texts. */
+function textsOf(json: string): Map<string, string> {
+  const values = new Map<string, string>()
+  const members = parse(json)
+  for (let i = 0; i < members.length; i++) values.set(members[i].name, unquote(members[i].value))
+  return values
 }
 
 /** A topic, whose slashes are part of the path. */

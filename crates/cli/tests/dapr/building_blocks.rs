@@ -138,6 +138,18 @@ fn configuration() {
     assert_eq!((again.status, again.text().contains("\"ok\":false")), (500, true), "{}", again.text());
 }
 
+/// Changes are told to the app: there must be one.
+#[test]
+fn configuration_without_an_app() {
+    let folder = temp_dir();
+    let file = folder.path().join("configuration.json");
+    std::fs::write(&file, r#"{"color":"blue"}"#).unwrap();
+    let path = format!("path={}", file.display());
+    let up = Site::new(&[component("config", "configuration.file", &[&path])]).up();
+    assert_eq!(up.get("/v1.0/configuration/config?key=color").status, 200);
+    check(&up, &[("GET /v1.0/configuration/config/subscribe?key=color", "", 500, "ERR_APP_CHANNEL_NIL")]);
+}
+
 #[test]
 fn bindings() {
     let target = sampan_testing::HttpServer::start(|request| match &*request.target {

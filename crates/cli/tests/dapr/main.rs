@@ -7,6 +7,7 @@ mod javascript;
 mod operating;
 mod publishing;
 mod python;
+mod rust;
 mod shared;
 mod site;
 mod state;

@@ -262,3 +262,25 @@ fn a_message_of_the_limit_plus_one_is_refused() {
     assert_eq!(send(&body[1..]).status, 204);
     compare(&send(&body), 413, "ERR_BODY_READ", "one byte more");
 }
+
+/// Entries that cannot be published are named, and the others are published.
+#[test]
+fn a_bulk_names_the_entries_that_failed() {
+    let app =
+        Beside::start(r#"[{"pubsubname":"pubsub","topic":"t","route":"/t"}]"#, |_| Response::new(200, ""));
+    let up = Site::new(&[component("pubsub", "pubsub.in-memory", &[])]).dapr(&app.port()).up();
+    up.subscribed(&["t"]);
+    let entries = r#"[{"entryId":"good","event":"x","contentType":"text/plain"},
+        {"entryId":"bad","event":[1],"contentType":"application/cloudevents+json"}]"#;
+    for path in ["/v1.0/publish/bulk/pubsub/t", "/v1.0-alpha1/publish/bulk/pubsub/t"] {
+        let answer = up.post(path, entries);
+        let text = answer.text();
+        assert_eq!(answer.status, 500, "{path}: {text}");
+        let body: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(body["errorCode"], "ERR_PUBSUB_PUBLISH_MESSAGE", "{text}");
+        let failed = body["failedEntries"].as_array().expect("a list");
+        assert_eq!((failed.len(), &failed[0]["entryId"]), (1, &"bad".into()), "{text}");
+        assert!(failed[0]["error"].as_str().is_some_and(|why| !why.is_empty()), "{text}");
+        assert!(self::text(&app.next()).contains(r#""data":"x""#), "{path}");
+    }
+}

@@ -3,12 +3,12 @@
 use crate::site::{APP, Up};
 use crate::{Site, component};
 use sampan_testing::servers::Redis;
-use sampan_testing::{HttpServer, Response, finish, pip_packages, root, temp_dir};
+use sampan_testing::{HttpServer, Response, finish, free_port, pip_packages, root, temp_dir};
 use std::path::PathBuf;
 use std::process::Command;
 
 pub fn packages() -> Option<PathBuf> {
-    pip_packages("dapr", "1.19.0", &["dapr==1.19.0"])
+    pip_packages("dapr", "1.19.0", &["dapr[grpc]==1.19.0"])
 }
 
 /// Runs one of our scripts, which end with `done`.
@@ -84,4 +84,18 @@ fn the_other_building_blocks() {
     .up();
     assert_eq!(APP, "shop", "the script names it");
     run(&up, &packages, "blocks.py", &[&port]);
+}
+
+/// `dapr.ext.grpc`: the app speaks gRPC.
+#[test]
+fn the_app_behind() {
+    let Some(packages) = packages() else { return };
+    let port = free_port();
+    let up = Site::new(&[
+        component("pubsub", "pubsub.in-memory", &[]),
+        component("tick", "bindings.cron", &["schedule=@every 1s"]),
+    ])
+    .dapr(&format!("app_port = {port}\napp_protocol = \"grpc\""))
+    .up();
+    run(&up, &packages, "grpc_app.py", &[&port.to_string()]);
 }

@@ -168,9 +168,47 @@ fn tags_guard_writes() {
         let refused = up.post(&format!("{STORE}/transaction"), &operations);
         compare(&refused, 500, "ERR_STATE_TRANSACTION", name);
     });
+}
+
+/// What can be no tag of a store is another error than the tag of another version; where any text may be a tag, as in
+/// Dapr's stores, it is the same.
+#[test]
+fn what_is_no_tag() {
+    on_every_store(|up, name| {
+        assert_eq!(up.post(STORE, r#"[{"key":"k","value":1}]"#).status, 204, "{name}");
+        let status = if name == "redis" { 400 } else { 409 };
+        let saved = up.post(STORE, r#"[{"key":"k","value":2,"etag":"no tag"}]"#);
+        compare(&saved, status, "ERR_STATE_SAVE", name);
+        let deleted = up.send("DELETE", &format!("{STORE}/k"), &[("If-Match", "no tag")], b"");
+        compare(&deleted, status, "ERR_STATE_DELETE", name);
+        let why = if name == "redis" { "invalid etag value" } else { "possible etag mismatch" };
+        assert!(saved.text().contains(why) && deleted.text().contains(why), "{name}: {}", saved.text());
+        assert_eq!(up.get(&format!("{STORE}/k")).text(), "1", "{name}");
+    });
+}
+
+#[test]
+fn a_transaction_has_a_limit() {
     let up = Site::new(&[component("statestore", "state.in-memory", &[])]).up();
-    let invalid = up.post(STORE, r#"[{"key":"k","value":1},{"key":"k","value":1,"etag":"no tag"}]"#);
-    assert!(invalid.status == 400 || invalid.status == 409, "{}", invalid.text());
+    let transaction = |operations: usize| {
+        let one =
+            |index| format!("{{\"operation\":\"upsert\",\"request\":{{\"key\":\"{index}\",\"value\":1}}}}");
+        let all: Vec<_> = (0..operations).map(one).collect();
+        up.post(&format!("{STORE}/transaction"), &format!("{{\"operations\":[{}]}}", all.join(",")))
+    };
+    let refused = transaction(1001);
+    compare(
+        &refused,
+        400,
+        "ERR_STATE_STORE_TOO_MANY_TRANSACTIONS DAPR_STATE_TOO_MANY_TRANSACTIONS",
+        "1001 operations",
+    );
+    for part in [r#""currentOpsTransaction":"1001""#, r#""maxOpsPerTransaction":"1000""#] {
+        assert!(refused.text().contains(part), "{part}: {}", refused.text());
+    }
+    assert_eq!(up.get(&format!("{STORE}/0")).status, 204, "nothing of it is done");
+    assert_eq!(transaction(1000).status, 204);
+    assert_eq!(up.get(&format!("{STORE}/999")).text(), "1");
 }
 
 #[test]

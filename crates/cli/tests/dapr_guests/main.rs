@@ -1,5 +1,6 @@
 //! Guests that use Dapr's API in process, and components that Dapr calls.
 
+mod assemblyscript;
 mod events;
 mod example;
 mod grants;

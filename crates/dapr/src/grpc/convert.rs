@@ -57,9 +57,10 @@ pub fn trace(metadata: &MetadataMap) -> Trace {
     Trace { parent: text("traceparent"), state: text("tracestate") }
 }
 
-/// The fields of an event that have places of their own in the message.
-const PLACED: [&str; 9] =
-    ["id", "source", "type", "specversion", "datacontenttype", "data", "data_base64", "topic", "pubsubname"];
+/// The fields of an event that have places of their own in the message. `topic` and `pubsubname` are not among
+/// them: they say where an event was published, which is another topic than that of the message for one that
+/// comes by a dead-letter topic. The list is that of dapr/dapr `pkg/runtime/pubsub/cloudevents.go`.
+const PLACED: [&str; 7] = ["id", "source", "type", "specversion", "datacontenttype", "data", "data_base64"];
 
 pub fn topic_event(event: &Event<'_>, subscription: &Subscription, path: &str) -> TopicEventRequest {
     let text = |name| event.text(name).unwrap_or_default();

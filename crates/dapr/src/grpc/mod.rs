@@ -3,6 +3,7 @@
 
 mod blocks;
 mod convert;
+pub mod invoked;
 mod publish;
 mod service;
 mod state;
