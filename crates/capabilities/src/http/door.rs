@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use rustls::ClientConfig;
 use sampan_app::Origin;
-use sampan_service::{Granted, remove_named_by_connection};
+use sampan_service::{Granted, Handler, remove_named_by_connection};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -70,12 +70,13 @@ impl Door {
     pub async fn send(&self, request: Request<Body>, timeouts: Timeouts) -> Result<Response<Body>, Error> {
         // 1. Where to, and may the guest go there? Before anything that the network could notice.
         let target = Target::of(request.uri())?;
-        let dapr = self.local.as_ref().and_then(|local| local.dapr(&target));
-        let dapr = match dapr {
-            Some(handler) => Some((handler, self.granted(&target)?)),
-            None => {
-                self.policy.check(&target)?;
-                None
+        let dapr = match self.way(&target) {
+            Ok(dapr) => dapr,
+            Err(refused) => {
+                if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+                    local::leave_unread(request.into_body(), place);
+                }
+                return Err(refused);
             }
         };
         let mut request = tidy(request)?;
@@ -102,6 +103,14 @@ impl Door {
 
         // 5. Over the network, on a connection of this door.
         self.exchange(&target, request, timeouts, deadline, place).await
+    }
+
+    /// To Dapr's API with what the guest may do there, or (`None`) elsewhere, where it may go.
+    fn way(&self, target: &Target) -> Result<Option<(Arc<dyn Handler>, Granted)>, Error> {
+        match self.local.as_ref().and_then(|local| local.dapr(target)) {
+            Some(handler) => Ok(Some((handler, self.granted(target)?))),
+            None => self.policy.check(target).map(|()| None),
+        }
     }
 
     /// What the guest may do at Dapr's API: what its grant `dapr` names, or everything, where the address itself

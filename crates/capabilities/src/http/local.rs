@@ -143,6 +143,13 @@ const UNREAD_BYTES_MAX: usize = 1 << 20;
 /// And for so long.
 const UNREAD_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// Reads the body of a request that goes nowhere.
+pub(super) fn leave_unread(body: Body, place: OwnedSemaphorePermit) {
+    if !body.is_end_stream() {
+        drop(Whole { body: Some(body), place: Some(Arc::new(place)) });
+    }
+}
+
 impl hyper::body::Body for Whole {
     type Data = Bytes;
     type Error = BodyError;

@@ -10,13 +10,22 @@ fn seen(process: &mut Running, component: &str, start: &str) -> String {
     process.wait_for_error(&format!("[shop/{component}] {start}"))
 }
 
+/// A broker in memory keeps nothing for who comes later, so events wait until the subscription is there.
+#[track_caller]
+fn until_subscribed(metadata: impl Fn() -> String, shown: &str) {
+    let begun = Instant::now();
+    while !metadata().contains(shown) {
+        assert!(begun.elapsed() < PATIENCE, "{}", metadata());
+    }
+}
+
 #[test]
 fn triggers_of_the_manifest_reach_their_component() {
     let mut app = App::up(
         r#"
 [component.app]
 source = "GUEST"
-grant = { dapr = ["pubsub"] }
+grant = { dapr = ["*"] }
 
 [component.listener]
 source = "GUEST"
@@ -33,6 +42,8 @@ to = "listener"
 path = "/tick"
 "#,
     );
+    let metadata = || app.ask("GET", "http://127.0.0.1:3500/v1.0/metadata", "").text();
+    until_subscribed(metadata, r#""topic":"orders""#);
     let publish = "http://127.0.0.1:3500/v1.0/publish/pubsub/orders";
     assert_eq!(app.ask("POST", publish, r#"{"kind":"planet"}"#).status, 204);
     let line = seen(&mut app.process, "listener", "POST /events");
@@ -62,12 +73,8 @@ source = "GUEST"
 env = {{ SUBSCRIBE = '[{{"pubsubname":"pubsub","topic":"planets","route":"/planets"}}]' }}
 "#
     ));
-    // A broker in memory keeps nothing for who comes later, so the event waits until the subscription is there.
-    let get = |path| http_send(("127.0.0.1", port), "GET", path, &[], b"").unwrap();
-    let begun = Instant::now();
-    while !get("/v1.0/metadata").text().contains("/planets") {
-        assert!(begun.elapsed() < PATIENCE, "{}", get("/v1.0/metadata").text());
-    }
+    let metadata = || http_send(("127.0.0.1", port), "GET", "/v1.0/metadata", &[], b"").unwrap().text();
+    until_subscribed(metadata, "/planets");
     let headers = [("content-type", "application/json")];
     let path = "/v1.0/publish/pubsub/planets";
     let sent = http_send(("127.0.0.1", port), "POST", path, &headers, br#""Tatooine""#).unwrap();

@@ -65,6 +65,22 @@ fn refusals_have_their_codes() {
     });
 }
 
+/// A guest that writes all before it looks at the answer hears why, instead of a closed stream.
+#[test]
+fn what_a_refused_request_still_writes_is_read_up_to_a_limit() {
+    super::run(async {
+        let (sender, request) = post("https://127.0.0.1:1");
+        let denied = send(&mut http(&[]), request, None).await;
+        assert!(matches!(denied, Err(Error::HttpRequestDenied)));
+        let piece = Bytes::from(vec![0; 128 << 10]);
+        assert!(sender.send(Ok(piece.clone())).is_ok());
+        for _ in 0..8 {
+            let _ = sender.send(Ok(piece.clone()));
+        }
+        tokio::time::timeout(sampan_testing::PATIENCE, sender.closed()).await.expect("an end");
+    });
+}
+
 #[test]
 fn options_are_obeyed() {
     super::run(async {
