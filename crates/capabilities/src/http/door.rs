@@ -38,6 +38,9 @@ pub struct Door {
     dapr: Arc<[String]>,
 }
 
+/// Dapr's API, and what the guest may do there.
+type ToDapr = (Arc<dyn Handler>, Granted);
+
 impl Door {
     pub fn new(origins: &[Origin], explain: &Explain) -> Self {
         Door::with_tls(origins, explain, None)
@@ -105,8 +108,8 @@ impl Door {
         self.exchange(&target, request, timeouts, deadline, place).await
     }
 
-    /// To Dapr's API with what the guest may do there, or (`None`) elsewhere, where it may go.
-    fn way(&self, target: &Target) -> Result<Option<(Arc<dyn Handler>, Granted)>, Error> {
+    /// To Dapr's API, or (`None`) elsewhere, where the guest may go.
+    fn way(&self, target: &Target) -> Result<Option<ToDapr>, Error> {
         match self.local.as_ref().and_then(|local| local.dapr(target)) {
             Some(handler) => Ok(Some((handler, self.granted(target)?))),
             None => self.policy.check(target).map(|()| None),
