@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the examples of Dapr's SDKs, unchanged, against Sampan, and compares what they print.
 #
-# dapr-examples.sh SDK_CHECKOUT [EXAMPLE...]: the checkout of dapr/python-sdk or of dapr/js-sdk, whose
-# folder has that name; an example's name is its folder. The SDKs themselves are the published packages. `SAMPAN`
+# dapr-examples.sh SDK_CHECKOUT [EXAMPLE...]: the checkout of dapr/python-sdk, dapr/js-sdk or dapr/rust-sdk,
+# whose folder has that name; an example's name is its folder. The SDKs themselves are the published packages. `SAMPAN`
 # names another sampan than the one in PATH. The ports that the examples name must be free: 3500, 6379 (Redis, which
 # is started), 50001, 50051 and so on.
 set -euo pipefail
@@ -17,7 +17,7 @@ examples=$(realpath "$1/examples")
 sdk=$(basename "$(dirname "$examples")")
 shift
 parts=$(dirname "$(realpath "$0")")/dapr-examples
-[[ -f $parts/$sdk.sh ]] || fail "the checkout's folder is to be python-sdk or js-sdk, not $sdk"
+[[ -f $parts/$sdk.sh ]] || fail "the checkout's folder is to be python-sdk, js-sdk or rust-sdk, not $sdk"
 sampan=${SAMPAN:-sampan}
 command -v "$sampan" >/dev/null || fail "there is no \`$sampan\`: let SAMPAN name one"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/sampan-tests/dapr-examples/$sdk

@@ -1,10 +1,12 @@
 //! The embedded store: one SQLite file, in the layout of Dapr's `state.sqlite`.
 //!
 //! What is acknowledged is on the disk: the writer commits with `synchronous=FULL` before it answers
-//! (`embedded/writer.rs`). Reads have threads and connections of their own and see every acknowledged write.
+//! (`embedded/writer.rs`). Reads have connections of their own and see every acknowledged write; one row is read where
+//! it is asked for while that is fast (`near.rs`), all else in threads.
 //! Several processes may use one file: SQLite's locks keep them apart. A database in memory has one connection
 //! only, which is the writer's.
 
+mod near;
 mod open;
 mod questions;
 mod readers;
@@ -16,6 +18,7 @@ use super::{
 };
 use crate::GrantError;
 use crate::embedded::{Failure, Writer};
+use near::Near;
 use readers::Readers;
 use rows::{Expiry, Statements};
 use rusqlite::Connection;
@@ -41,6 +44,7 @@ pub struct Sqlite {
     rows: Arc<Statements>,
     /// `None` in memory.
     readers: Option<Readers>,
+    near: Option<Near>,
     writer: Writer<StoreError>,
 }
 
@@ -52,7 +56,13 @@ impl Sqlite {
         let writer = open::writer(path, *busy_timeout, &rows)?;
         let in_memory = path == Path::new(MEMORY);
         let readers = if in_memory { None } else { Some(open::readers(path, *busy_timeout)?) };
-        Ok(Sqlite { readers: readers.map(Readers::start), writer: start(writer, &rows), rows })
+        let near = if in_memory { None } else { Some(open::readers(path, Duration::ZERO)?) };
+        Ok(Sqlite {
+            readers: readers.map(Readers::start),
+            near: near.map(Near::new),
+            writer: start(writer, &rows),
+            rows,
+        })
     }
 
     /// The same on a disk that is full after so many pages.
@@ -64,7 +74,7 @@ impl Sqlite {
         limit.expect("a limit");
         let readers = open::readers(path, Duration::from_secs(5)).expect("the file");
         let readers = Some(Readers::start(readers));
-        Sqlite { readers, writer: start(writer, &rows), rows }
+        Sqlite { readers, near: None, writer: start(writer, &rows), rows }
     }
 
     fn read<T: Send + 'static>(
@@ -76,6 +86,17 @@ impl Sqlite {
         match &self.readers {
             Some(readers) => Box::pin(readers.run(work)),
             None => Box::pin(self.writer.run(0, work)),
+        }
+    }
+
+    /// Reads one row.
+    fn read_row<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Connection, &Statements) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        match self.near.as_ref().and_then(|near| near.read(|db| work(db, &self.rows))) {
+            Some(found) => Box::pin(std::future::ready(Ok(found))),
+            None => self.read(work),
         }
     }
 
@@ -95,7 +116,7 @@ impl Backend for Sqlite {
     }
 
     fn get(&self, key: String) -> Answer<'_, Option<Entry>> {
-        self.read(move |db, rows| rows.get(db, &key))
+        self.read_row(move |db, rows| rows.get(db, &key))
     }
 
     fn write(&self, write: Write) -> Answer<'_, bool> {
@@ -103,7 +124,7 @@ impl Backend for Sqlite {
     }
 
     fn exists(&self, key: String) -> Answer<'_, bool> {
-        self.read(move |db, rows| rows.exists(db, &key))
+        self.read_row(move |db, rows| rows.exists(db, &key))
     }
 
     fn list(&self, query: Query) -> Answer<'_, Page> {
