@@ -199,7 +199,7 @@ fn dapr_of(
     let beside = app.dapr.as_ref().and_then(|settings| settings.app.as_ref());
     let place = match beside {
         // Dapr's API for whoever asks, and nobody to be called.
-        None if app.components.is_empty() => Behind::Nowhere,
+        None if app.components.is_empty() && app.routes.is_empty() => Behind::Nowhere,
         None => Behind::Here(Arc::clone(local)),
         Some(channel) => Behind::Beside(upstreams::beside(machine, &app.name, channel)?),
     };
