@@ -35,6 +35,8 @@ const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
 const METADATA: &str = "Sampan-Metadata";
 /// Topics of which we know that a stream has them; then the list begins anew.
 const KNOWN_MAX: usize = 10_000;
+/// How often a stream is made, while other processes change it.
+const MAKE_TRIES: usize = 5;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -55,6 +57,8 @@ pub struct Nats {
     context: OnceCell<Context>,
     /// Topics that a stream has.
     known: Mutex<HashSet<String>>,
+    /// Held by who makes or changes a stream.
+    making: tokio::sync::Mutex<()>,
 }
 
 /// The addresses of `nats://HOST:PORT,…`; `None` if one of them is none.
@@ -67,7 +71,8 @@ pub fn parse(url: &str) -> Option<Vec<ServerAddr>> {
 impl Nats {
     /// Connects at the first use.
     pub fn new(addresses: Vec<ServerAddr>, settings: Settings, runtime: Handle) -> Self {
-        Nats { addresses, settings, runtime, context: OnceCell::new(), known: Mutex::default() }
+        let (known, making) = Default::default();
+        Nats { addresses, settings, runtime, context: OnceCell::new(), known, making }
     }
 
     /// Whether the server answers, lets us in, and has JetStream.
@@ -122,6 +127,21 @@ impl Nats {
         if let Ok(name) = context.stream_by_subject(topic).await {
             return Ok(name);
         }
+        // One at a time: of two changes of a stream at once, the server keeps one.
+        let _turn = self.making.lock().await;
+        let mut made = Ok(());
+        for _ in 0..MAKE_TRIES {
+            // Another process may have made it, or taken our topic from it.
+            if let Ok(name) = context.stream_by_subject(topic).await {
+                return Ok(name);
+            }
+            made = self.make(context, topic).await;
+        }
+        made?;
+        context.stream_by_subject(topic).await.map_err(|error| unavailable("no stream has the topic", &error))
+    }
+
+    async fn make(&self, context: &Context, topic: &str) -> Result<(), BrokerError> {
         let root = topic.split('.').next().unwrap_or(topic);
         let name = self.settings.stream.clone().unwrap_or_else(|| names::escaped(root));
         // All topics with the same first word come into one stream.
@@ -134,15 +154,14 @@ impl Nats {
                 let mut config = found.cached_info().config.clone();
                 config.subjects.extend(subjects);
                 let updated = context.update_stream(config).await;
-                updated.map_err(|error| unavailable("the stream does not take the topic", &error))?;
+                updated.map(drop).map_err(|error| unavailable("the stream does not take the topic", &error))
             }
             Err(_) => {
-                let config = stream::Config { name: name.clone(), subjects, ..stream::Config::default() };
+                let config = stream::Config { name, subjects, ..stream::Config::default() };
                 let made = context.create_stream(config).await;
-                made.map_err(|error| unavailable("the stream cannot be made", &error))?;
+                made.map(drop).map_err(|error| unavailable("the stream cannot be made", &error))
             }
         }
-        Ok(name)
     }
 
     /// Makes sure that some stream has the topic.
