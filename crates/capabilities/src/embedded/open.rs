@@ -3,10 +3,12 @@
 use crate::GrantError;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// After a burst of writes the log shrinks to this again.
 const LOG_BYTES_MAX: i64 = 64 << 20;
+/// Between two tries to open a file that is locked.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 pub enum OpenError {
     Folder(std::io::Error),
@@ -24,18 +26,37 @@ impl From<rusqlite::Error> for OpenError {
 pub fn open(
     path: &Path,
     busy: Duration,
-    create: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    create: impl Fn(&Connection) -> rusqlite::Result<()>,
 ) -> Result<Connection, OpenError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(OpenError::Folder)?;
     }
+    let start = Instant::now();
+    loop {
+        match prepare(path, busy, &create) {
+            // SQLite does not wait for all of its locks, such as that of who closes the file as the last.
+            Err(error) if is_busy(&error) && start.elapsed() < busy => std::thread::sleep(BUSY_PAUSE),
+            prepared => return Ok(prepared?),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+fn prepare(
+    path: &Path,
+    busy: Duration,
+    create: impl Fn(&Connection) -> rusqlite::Result<()>,
+) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let db = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(busy)?;
     // Where a file is not writable, SQLite opens it for reading, without a word.
     if db.is_readonly(MAIN_DB)? {
         let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
-        return Err(rusqlite::Error::SqliteFailure(error, None).into());
+        return Err(rusqlite::Error::SqliteFailure(error, None));
     }
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "FULL")?;
