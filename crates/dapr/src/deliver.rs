@@ -98,15 +98,19 @@ fn parts(dapr: &Dapr, subscription: &Subscription) -> Option<Parts> {
 
 /// What becomes of each delivery.
 async fn handle(dapr: &Dapr, subscription: &Subscription, batch: &[Arc<Delivery>]) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
-    if subscription.bulk.is_some() {
-        outcomes = bulk(dapr, subscription, batch).await;
-    } else {
-        for delivery in batch {
-            outcomes.push(one(dapr, subscription, delivery).await);
-        }
-    }
+    let outcomes = match subscription.bulk {
+        Some(_) => bulk(dapr, subscription, batch).await,
+        None => each(dapr, subscription, batch).await,
+    };
     dapr.policies.count(&subscription.pubsub, &outcomes);
+    outcomes
+}
+
+async fn each(dapr: &Dapr, subscription: &Subscription, batch: &[Arc<Delivery>]) -> Vec<Outcome> {
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for delivery in batch {
+        outcomes.push(one(dapr, subscription, delivery).await);
+    }
     outcomes
 }
 

@@ -221,7 +221,7 @@ pub async fn over_grpc(
     }
     let kind = parts.headers.get(http::header::CONTENT_TYPE);
     let content_type = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
-    let type_url = parts.extensions.get::<TypeUrl>().map_or_else(String::new, |url| url.0.clone());
+    let type_url = TypeUrl::of(&parts.extensions);
     let data = prost_types::Any { type_url, value: data.into() };
     Ok(InvokeResponse { data: Some(data), content_type })
 }

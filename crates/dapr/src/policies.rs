@@ -7,7 +7,8 @@ use http::StatusCode;
 use sampan_app::dapr::Resiliency;
 use sampan_capabilities::messaging::{Backoff, Outcome, Retry};
 use sampan_telemetry::{BlockMetrics, metrics};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tonic::Code;
 
@@ -15,6 +16,8 @@ pub struct Policies {
     all: All,
     app_id: String,
     components: BTreeMap<String, OfComponent>,
+    /// Of apps that were invoked; there are no more than apps whose names are known.
+    invoked: RwLock<HashMap<String, BlockMetrics>>,
     nothing: Policy,
 }
 
@@ -45,7 +48,13 @@ impl Policies {
         components.locks.keys().for_each(|name| add(name, Block::Lock));
         components.outputs.keys().for_each(|name| add(name, Block::Binding));
         components.inputs.keys().for_each(|name| add(name, Block::Binding));
-        Ok(Policies { all, app_id: app_id.to_owned(), components: of_each, nothing: Policy::default() })
+        Ok(Policies {
+            all,
+            app_id: app_id.to_owned(),
+            components: of_each,
+            invoked: RwLock::default(),
+            nothing: Policy::default(),
+        })
     }
 
     /// Of calls to a component.
@@ -80,7 +89,12 @@ impl Policies {
 
     /// Counts an invocation of an app whose name is known, or any other's under one name.
     pub fn invoked(&self, app: &str, error: Option<u16>, duration: Duration) {
-        metrics().block(&self.app_id, "invoke", app).called(error, duration);
+        if let Some(metrics) = self.invoked.read().unwrap_or_else(PoisonError::into_inner).get(app) {
+            return metrics.called(error, duration);
+        }
+        let metrics = metrics().block(&self.app_id, "invoke", app);
+        metrics.called(error, duration);
+        self.invoked.write().unwrap_or_else(PoisonError::into_inner).insert(app.to_owned(), metrics);
     }
 
     /// Of invocations of an app; `far` if it is on another host.

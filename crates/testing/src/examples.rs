@@ -21,34 +21,33 @@ pub fn npm_example(name: &str) -> Option<PathBuf> {
 /// The folder of `examples/dapr-state`, which is built with the client library beside it.
 #[track_caller]
 pub fn dapr_example() -> Option<PathBuf> {
-    let (example, library) = ("examples/dapr-state", "sdk/assemblyscript");
-    let version = [example, library].map(|part| digest(&root().join(part))).concat();
-    let folder = kept("examples-npm", "dapr-state", &version, |folder| {
-        for part in [example, library] {
-            fs::create_dir_all(folder.join(part)).map_err(|error| error.to_string())?;
-            copy_folder(&root().join(part).join("."), &folder.join(part))?;
-        }
-        build(&folder.join(example))
-    })?;
-    Some(folder.join(example))
+    with_library("dapr-state", |_, _| Ok(()))
 }
 
 /// A program of `sdk/assemblyscript/tests`, which uses all of the client library, built as the example is.
 #[track_caller]
 pub fn dapr_library_guest() -> Option<PathBuf> {
+    let example = with_library("dapr-library", |example, library| {
+        let copied = fs::copy(library.join("tests/every-call.ts"), example.join("assembly/index.ts"));
+        copied.map(drop).map_err(|error| error.to_string())
+    })?;
+    Some(example.join("build/main.wasm"))
+}
+
+/// The folder of `examples/dapr-state`, built beside the client library after `edit` has changed the copies of both.
+#[track_caller]
+fn with_library(name: &str, edit: impl Fn(&Path, &Path) -> Result<(), String>) -> Option<PathBuf> {
     let (example, library) = ("examples/dapr-state", "sdk/assemblyscript");
     let version = [example, library].map(|part| digest(&root().join(part))).concat();
-    let folder = kept("examples-npm", "dapr-library", &version, |folder| {
+    let folder = kept("examples-npm", name, &version, |folder| {
         for part in [example, library] {
             fs::create_dir_all(folder.join(part)).map_err(|error| error.to_string())?;
             copy_folder(&root().join(part).join("."), &folder.join(part))?;
         }
-        let program = folder.join(library).join("tests/every-call.ts");
-        let main = folder.join(example).join("assembly/index.ts");
-        fs::copy(program, main).map_err(|error| error.to_string())?;
+        edit(&folder.join(example), &folder.join(library))?;
         build(&folder.join(example))
     })?;
-    Some(folder.join(example).join("build/main.wasm"))
+    Some(folder.join(example))
 }
 
 fn build(folder: &Path) -> Result<(), String> {

@@ -8,7 +8,7 @@ use crate::proto::common::v1::http_extension::Verb;
 use crate::proto::common::v1::{HttpExtension, InvokeRequest, InvokeResponse};
 use crate::proto::runtime::v1::app_callback_client::AppCallbackClient;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use sampan_service::{Answer, Body, Handler};
 use serde_json::json;
 use std::sync::Arc;
@@ -18,6 +18,13 @@ use tonic::{Code, Status};
 /// The type of a message between two that speak gRPC: of a request's data, or of an answer's.
 #[derive(Clone)]
 pub struct TypeUrl(pub String);
+
+impl TypeUrl {
+    /// Empty where there is none.
+    pub fn of(extensions: &Extensions) -> String {
+        extensions.get::<TypeUrl>().map_or_else(String::new, |url| url.0.clone())
+    }
+}
 
 /// What a message is that has a type.
 const PROTOBUF: &str = "application/x-protobuf";
@@ -83,7 +90,7 @@ async fn call(
     let value = collect(body, bytes_max).await.map_err(|problem| answer::problem(&problem))?;
     let content_type =
         parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let type_url = parts.extensions.get::<TypeUrl>().map_or_else(String::new, |url| url.0.clone());
+    let type_url = TypeUrl::of(&parts.extensions);
     let querystring = parts.uri.query().unwrap_or_default().to_owned();
     let message = InvokeRequest {
         method: parts.uri.path().trim_start_matches('/').to_owned(),
