@@ -52,14 +52,14 @@ fn after_a_failure_requests_are_kept_apart() {
         let filtered = filtered(spec("proxy-headers", "c")).await;
         // Healthy: two exchanges share a VM, and the one that waits goes down with the other.
         let mut paused = filtered.handler.handle(get("/pause"));
-        assert!(is_waiting(&mut paused).await);
+        assert!(is_held_up(&mut paused).await);
         assert_eq!(filtered.get("/panic").await.status, 503);
         assert_eq!(paused.await.status(), 503);
         // From now on each has its own.
         let mut paused = filtered.handler.handle(get("/pause"));
-        assert!(is_waiting(&mut paused).await);
+        assert!(is_held_up(&mut paused).await);
         assert_eq!(filtered.get("/panic").await.status, 503);
-        assert!(is_waiting(&mut paused).await);
+        assert!(is_held_up(&mut paused).await);
     });
 }
 
@@ -84,7 +84,7 @@ fn a_client_that_leaves_a_long_call_does_not_end_it() {
     run(async {
         let filtered = filtered(spec("proxy-headers", "c")).await;
         let mut looping = filtered.handler.handle(get("/loop"));
-        assert!(is_waiting(&mut looping).await);
+        assert!(is_held_up(&mut looping).await);
         drop(looping);
         filtered.until("the loop ends", |one| one.failures("cpu") == 1).await;
         assert_eq!(filtered.get("/fine").await.status, 200);

@@ -196,6 +196,15 @@ pub fn channel() -> (mpsc::UnboundedSender<Result<Frame<Bytes>, BodyError>>, Bod
     (sender, StreamBody::new(receiver).boxed_unsync())
 }
 
+/// Whoever runs and does not wait is done within this time.
+const QUIET: Duration = Duration::from_millis(20);
+
+/// Lets a request run until its filter has paused it, or does not come back. That one poll is pending says less: a
+/// guest that a tick of the clock has interrupted, while its VM is made, goes on in another thread.
+pub async fn is_held_up<T>(request: &mut (impl Future<Output = T> + Unpin)) -> bool {
+    tokio::time::timeout(QUIET, request).await.is_err()
+}
+
 /// Lets a request run until it waits.
 pub async fn is_waiting<T>(request: &mut (impl Future<Output = T> + Unpin)) -> bool {
     std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *request).poll(cx).is_pending())).await

@@ -79,7 +79,7 @@ fn a_client_that_leaves_takes_its_context_along() {
     run(async {
         let filtered = filtered(spec("proxy-headers", "")).await;
         let mut answer = filtered.handler.handle(get("/pause"));
-        assert!(is_waiting(&mut answer).await);
+        assert!(is_held_up(&mut answer).await);
         assert_eq!(filtered.logged("done /pause"), 0);
         drop(answer);
         assert_eq!(filtered.logged("done /pause"), 1);
