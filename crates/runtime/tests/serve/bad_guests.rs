@@ -24,7 +24,8 @@ fn a_guest_that_fails_hurts_its_own_request_alone() {
             assert_eq!(app.failures(reason), before + 1, "{path}: {:?}", app.log);
             assert_eq!(app.get("/hello").await.0, 200, "after {path}");
         }
-        assert_eq!(app.metric("instances_live", ""), 0);
+        // An answer may reach the client before the worker has dropped the instance.
+        app.until("all are gone", |app| app.metric("instances_live", "") == 0).await;
     });
 }
 

@@ -98,7 +98,7 @@ fn half_a_body_is_an_error_for_the_client() {
             assert_eq!(response.status(), 200, "{path}");
             assert!(response.into_body().collect().await.is_err(), "{path}");
             if !failure.is_empty() {
-                assert_eq!(app.failures(failure), 1, "{path}");
+                app.until(failure, |app| app.failures(failure) == 1).await;
             }
         });
     }
@@ -121,7 +121,7 @@ fn a_client_that_breaks_off_ends_the_guest() {
         assert_eq!(app.metric("instances_live", ""), 1);
         drop(body);
         app.until("it is gone", |app| app.metric("instances_live", "") == 0).await;
-        assert_eq!(app.failures("cancelled"), 1);
+        app.until("cancelled", |app| app.failures("cancelled") == 1).await;
     });
 }
 

@@ -111,7 +111,7 @@ fn a_trap_ends_all_of_its_instance_and_no_others() {
         assert_eq!(created(&app), 2);
         assert_eq!(app.get("/trap").await.0, 500);
         assert_eq!(third.await.status(), 500);
-        assert_eq!(app.failures("trap"), 1, "{:?}", app.log);
+        app.until("trap", |app| app.failures("trap") == 1).await;
         assert!(app.logged("ended for another request's sake"), "{:?}", app.log);
         app.until("it is gone", |app| live(app) == 1).await;
         // A new instance.
@@ -174,7 +174,7 @@ fn time_is_over_for_one_request_alone() {
         let app = serve(Component { limits, ..at_once(3) }).await;
         let first = wait(&app, 1).await;
         assert_eq!(first.await.status(), 504);
-        assert_eq!(app.failures("timeout"), 1);
+        app.until("timeout", |app| app.failures("timeout") == 1).await;
         app.until("it is gone", |app| live(app) == 0).await;
         assert_eq!(app.get("/count").await, (200, "1".to_owned()));
         // One that computes all the time lets no other in: those have another instance.
@@ -195,7 +195,7 @@ fn processor_time_is_an_instances_own() {
         let first = wait(&app, 1).await;
         assert_eq!(app.get("/loop").await.0, 500);
         assert_eq!(first.await.status(), 500);
-        assert_eq!(app.failures("cpu"), 1, "{:?}", app.log);
+        app.until("cpu", |app| app.failures("cpu") == 1).await;
         assert_eq!(app.get("/hello").await.0, 200);
     });
 }
@@ -210,7 +210,7 @@ fn a_guest_may_go_on_and_an_unused_instance_is_dropped() {
         app.until("it goes on", |app| app.logged("went on")).await;
         app.until("it is dropped", |app| live(app) == 0).await;
         assert_eq!(app.get("/error").await.0, 502);
-        assert_eq!(app.failures("error_code"), 1);
+        app.until("error_code", |app| app.failures("error_code") == 1).await;
     });
 }
 

@@ -31,7 +31,7 @@ fn an_instance_serves_as_many_requests_as_the_manifest_says() {
         }
         assert_eq!(app.metric("instances_created_total", ""), 3);
         assert_eq!(app.metric("instances_reused_total", ""), 2);
-        assert_eq!(app.metric("instances_live", ""), 1);
+        app.until("two are gone", |app| app.metric("instances_live", "") == 1).await;
     });
 }
 

@@ -14,7 +14,7 @@ fn a_loop_ends_at_its_processor_time() {
         let limits = Limits { cpu_time: Some(Duration::from_millis(20)), ..Limits::default() };
         let app = serve(limited(limits)).await;
         assert_eq!(app.get("/loop").await.0, 500);
-        assert_eq!(app.failures("cpu"), 1, "{:?}", app.log);
+        app.until("cpu", |app| app.failures("cpu") == 1).await;
         assert!(app.logged("its processor time of 20ms is over"), "{:?}", app.log);
         // Where it looped.
         assert!(app.logged("handle"), "{:?}", app.log);
@@ -37,7 +37,7 @@ fn wall_time_is_over_for_loops_and_for_waits() {
             let limits = Limits { timeout: Some(Duration::from_millis(30)), ..Limits::default() };
             let app = serve(limited(limits)).await;
             assert_eq!(app.get(path).await.0, 504, "{path}: {:?}", app.log);
-            assert_eq!(app.failures("timeout"), 1, "{path}");
+            app.until("timeout", |app| app.failures("timeout") == 1).await;
             assert!(app.logged("its time of 30ms is over"), "{path}: {:?}", app.log);
             app.until("it is gone", |app| app.metric("instances_live", "") == 0).await;
         });
@@ -77,7 +77,7 @@ fn memory_is_bounded_for_an_instance_and_for_its_app() {
         let app = serve(limited(limits)).await;
         assert_eq!(app.get("/memory?8").await.0, 200, "{:?}", app.log);
         assert_eq!(app.get("/memory?32").await.0, 500);
-        assert_eq!(app.failures("memory"), 1);
+        app.until("memory", |app| app.failures("memory") == 1).await;
         assert!(app.logged("may have 16.0 MiB"), "{:?}", app.log);
 
         let app =
@@ -88,7 +88,7 @@ fn memory_is_bounded_for_an_instance_and_for_its_app() {
             (response.status().as_u16(), response.headers()["retry-after"].as_bytes()),
             (503, &b"1"[..])
         );
-        assert_eq!(app.failures("memory_budget"), 1);
+        app.until("memory_budget", |app| app.failures("memory_budget") == 1).await;
         // What it had is free again.
         assert_eq!(app.get("/memory?8").await.0, 200, "{:?}", app.log);
     });

@@ -19,7 +19,7 @@ fn hello() {
         assert_eq!(body.collect().await.unwrap().to_bytes(), "Hello, world!\n");
         assert_eq!(app.get("/nowhere").await, (404, "not found\n".to_owned()));
         assert_eq!(app.metric("instances_created_total", ""), 2);
-        assert_eq!(app.metric("instances_live", ""), 0);
+        app.until("both are gone", |app| app.metric("instances_live", "") == 0).await;
     });
 }
 
