@@ -89,7 +89,8 @@ fn memory_is_bounded_for_an_instance_and_for_its_app() {
             (503, &b"1"[..])
         );
         app.until("memory_budget", |app| app.failures("memory_budget") == 1).await;
-        // What it had is free again.
+        // What it had is free again as soon as it is gone, of which the client may hear first.
+        app.until("it is gone", |app| app.metric("instances_live", "") == 0).await;
         assert_eq!(app.get("/memory?8").await.0, 200, "{:?}", app.log);
     });
 }

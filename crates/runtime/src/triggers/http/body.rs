@@ -12,6 +12,7 @@ use sampan_service::{Body, BodyError, empty, full};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use wasmtime_wasi_http::WasiBody;
 
@@ -23,8 +24,27 @@ const FRAMES_AT_ONCE: usize = 4;
 #[error("the response is incomplete: {0}")]
 pub(super) struct Incomplete(String);
 
+/// Whether an instance is about to be dropped. Its streams end then as if the guest had closed them, maybe in another
+/// thread and before its call has said why.
+#[derive(Clone, Default)]
+pub(super) struct Leaving(Arc<AtomicBool>);
+
+impl Leaving {
+    /// To be dropped before the instance, whichever way its call ends.
+    pub fn on_drop(&self) -> impl Drop + use<> {
+        struct Leaves(Leaving);
+        impl Drop for Leaves {
+            fn drop(&mut self) {
+                self.0.0.store(true, Ordering::SeqCst);
+            }
+        }
+        Leaves(self.clone())
+    }
+}
+
 pub(super) struct Streamed {
     unit: Arc<Unit>,
+    leaving: Option<Leaving>,
     /// Frames that were taken before.
     taken: VecDeque<Frame<Bytes>>,
     body: WasiBody,
@@ -34,6 +54,8 @@ pub(super) struct Streamed {
     failed: Option<String>,
     /// What is left of the length that the guest promised: who sends it reads no further.
     left: Option<u64>,
+    /// The body has ended, and the guest that ended with it has not yet said why.
+    unexplained: bool,
     over: bool,
 }
 
@@ -42,17 +64,20 @@ impl Streamed {
         unit: &Arc<Unit>,
         headers: &HeaderMap,
         body: WasiBody,
+        leaving: Option<Leaving>,
         call: Option<Bounded<()>>,
         failed: Option<String>,
     ) -> Self {
         let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         Streamed {
             unit: Arc::clone(unit),
+            leaving,
             taken: VecDeque::new(),
             body,
             call,
             failed,
             left: length,
+            unexplained: false,
             over: false,
         }
     }
@@ -109,6 +134,16 @@ impl Streamed {
         }
     }
 
+    /// Whether the body ended because the guest did, and why is not known yet.
+    fn is_unexplained(&mut self, cx: &mut Context<'_>) -> bool {
+        let leaves = self.leaving.as_ref().is_some_and(|leaving| leaving.0.load(Ordering::SeqCst));
+        if leaves {
+            self.poll_guest(cx);
+        }
+        self.unexplained = leaves && self.call.is_some();
+        self.unexplained
+    }
+
     fn end(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
         self.over = true;
         if let Some(why) = self.failed.take() {
@@ -131,6 +166,10 @@ impl hyper::body::Body for Streamed {
         let frame = match self.taken.pop_front() {
             Some(frame) => Some(Ok(frame)),
             None if self.over => None,
+            None if self.unexplained => match self.call {
+                Some(_) => return Poll::Pending,
+                None => None,
+            },
             None => ready!(Pin::new(&mut self.body).poll_frame(cx)),
         };
         Poll::Ready(match frame {
@@ -144,6 +183,7 @@ impl hyper::body::Body for Streamed {
                 self.failed = Some(why);
                 self.end()
             }
+            None if !self.over && self.is_unexplained(cx) => return Poll::Pending,
             None => self.end(),
         })
     }

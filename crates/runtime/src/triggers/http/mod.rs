@@ -16,7 +16,7 @@ mod wasi03;
 pub(crate) use super::http_entry;
 use crate::serve::{Bounded, Ended, Place, Ready, Unit, failure_response};
 use ::http::{Method, Request, Response, StatusCode};
-use body::Streamed;
+use body::{Leaving, Streamed};
 use idle::Idle;
 use sampan_capabilities::{Host, link_component};
 use sampan_service::Body;
@@ -204,8 +204,9 @@ async fn send(
         unit.log(&what);
         return failure_response(StatusCode::BAD_GATEWAY);
     }
+    let leaving = response.extensions_mut().remove::<Leaving>();
     let (parts, body) = response.into_parts();
-    let streamed = Streamed::new(unit, &parts.headers, body, rest, failed);
+    let streamed = Streamed::new(unit, &parts.headers, body, leaving, rest, failed);
     if response::is_bodyless(method, parts.status) {
         streamed.drain();
         return Response::from_parts(parts, sampan_service::empty());

@@ -1,5 +1,6 @@
 //! `wasi:http/handler` 0.3: instances are reused, one request at a time in each. [`super::shared`] is for several.
 
+use super::body::Leaving;
 use super::idle::{Instance, check_out};
 use super::{Export, Head, Instances, http_entry};
 use crate::serve::{Place, Ready, Unit};
@@ -25,6 +26,8 @@ pub(super) async fn call(
         return Err(wasmtime::format_err!("the component's code is of another kind"));
     };
     let mut instance = check_out(&unit, &ready, idle, pre).await?;
+    let leaving = Leaving::default();
+    let _leaves = leaving.on_drop();
     let depth = request.extensions().get::<Depth>().copied().unwrap_or_default();
     instance.store.data_mut().http.set_depth(depth);
 
@@ -32,7 +35,11 @@ pub(super) async fn call(
     let (request, _transmitted) = p3::Request::from_http(store.data_mut().http().hooks, request);
     let concurrent = store.run_concurrent(async |accessor| {
         let answer = match exports.handle(accessor, request).await? {
-            Ok(response) => Ok(accessor.with(|store| response.into_http(store, async { Ok(()) }))?),
+            Ok(response) => {
+                let mut response = accessor.with(|store| response.into_http(store, async { Ok(()) }))?;
+                response.extensions_mut().insert(leaving.clone());
+                Ok(response)
+            }
             Err(code) => Err(format!("{code:?}")),
         };
         let _ = head.send(answer);
