@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("filters", &["app", "capabilities", "engine", "runtime", "service"]),
     ("gateway", &["app", "service"]),
     ("dapr", &["app", "capabilities", "service"]),
-    ("containers", &["images", "runtime", "service"]),
+    ("containers", &["app", "images", "service"]),
     ("dashboard", &["capabilities", "containers", "dapr", "filters", "gateway", "runtime", "service"]),
     ("cli", ALL),
     ("shim", ALL),

@@ -1,0 +1,1 @@
+//! `containerd-shim-sampan-v1`.
