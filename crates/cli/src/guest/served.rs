@@ -7,6 +7,7 @@ use super::wrong;
 use crate::fail::Fail;
 use crate::{manifest, up};
 use sampan_app::{App, Cgi, CgiDialect, Component, ComponentKind, Grants, Limits, Route, Target};
+use sampan_runtime::exit_code;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ pub fn serve(
         _ => component(entry, &words, grants, limits, root),
     };
     up::serve_container(app, words.listen, memory_bytes)
+        .map_err(|fail| if fail.code == exit_code::ERROR { fail.code(exit_code::CANNOT_START) } else { fail })
 }
 
 /// An app by its manifest. What it may reach is what its manifest says; its files are the container's.
