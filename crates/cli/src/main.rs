@@ -7,10 +7,12 @@ mod cache;
 mod channels;
 mod check;
 mod compile;
+mod containers;
 mod dapr;
 mod fail;
 mod file_id;
 mod grants;
+mod guest;
 mod inspect;
 mod key;
 mod manifest;
@@ -20,6 +22,7 @@ mod run;
 mod up;
 mod watch;
 
+use crate::fail::Fail;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -40,6 +43,16 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Run(Box<run::Args>),
+    /// Make a container of an image, without starting it
+    Create(Box<run::Args>),
+    #[command(flatten)]
+    Containers(containers::Verb),
+    #[command(name = sampan_containers::GUEST, hide = true)]
+    Guest(guest::Args),
+    #[command(name = sampan_containers::SUPERVISE, hide = true)]
+    Supervise {
+        folder: std::path::PathBuf,
+    },
     New(new::Args),
     Build(build::Args),
     Check(check::Args),
@@ -63,6 +76,12 @@ fn main() -> ExitCode {
     };
     let result = match verb {
         Verb::Run(args) => run::run(*args),
+        Verb::Create(args) => containers::create(&args),
+        Verb::Containers(verb) => containers::dispatch(verb),
+        Verb::Guest(args) => guest::run(&args),
+        Verb::Supervise { folder } => {
+            sampan_containers::supervise(&folder).map(|()| ExitCode::SUCCESS).map_err(Fail::from)
+        }
         Verb::New(args) => new::run(args),
         Verb::Build(args) => build::run(args),
         Verb::Check(args) => check::run(args),
