@@ -17,10 +17,12 @@ use crate::fail::Fail;
 use crate::manifest;
 use sampan_app::{App, Listen, parse_duration, parse_size};
 use sampan_engine::cache::Cache;
+use sampan_runtime::Counters;
 use sampan_runtime::serve::{Machine, Plan, Setup};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Serve apps from their manifests (sampan.toml or spin.toml)
@@ -100,11 +102,16 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
         build_all(apps.iter().flat_map(|app| &app.components))?;
     }
 
-    serve(args, files, apps)
+    serve(args, files, apps, None)
 }
 
 /// An app of a container: it listens where the container's ports are, and is never read anew.
-pub fn serve_container(app: App, listen: Vec<SocketAddr>, memory: Option<u64>) -> Result<ExitCode, Fail> {
+pub fn serve_container(
+    app: App,
+    listen: Vec<SocketAddr>,
+    memory: Option<u64>,
+    counters: Option<Arc<Counters>>,
+) -> Result<ExitCode, Fail> {
     let args = Args {
         files: Vec::new(),
         listen,
@@ -117,10 +124,15 @@ pub fn serve_container(app: App, listen: Vec<SocketAddr>, memory: Option<u64>) -
         drain: CONTAINER_DRAIN,
         no_wasi_0_3: false,
     };
-    serve(args, Vec::new(), vec![app])
+    serve(args, Vec::new(), vec![app], counters)
 }
 
-fn serve(args: Args, files: Vec<PathBuf>, mut apps: Vec<App>) -> Result<ExitCode, Fail> {
+fn serve(
+    args: Args,
+    files: Vec<PathBuf>,
+    mut apps: Vec<App>,
+    counters: Option<Arc<Counters>>,
+) -> Result<ExitCode, Fail> {
     // 2. Sockets first: that a port is taken shall be known before anything is compiled.
     let places = listeners::places(&apps, &args.listen);
     let listeners =
@@ -132,7 +144,8 @@ fn serve(args: Args, files: Vec<PathBuf>, mut apps: Vec<App>) -> Result<ExitCode
     // 3. Engines and pools, sized for these apps.
     let mut plan = Plan::of(&apps, args.memory);
     plan.wasi_0_3 = !args.no_wasi_0_3;
-    let setup = Setup { plan, cache: Cache::of_user(), trusted: crate::key::trusted(), ..Setup::default() };
+    let (cache, trusted) = (Cache::of_user(), crate::key::trusted());
+    let setup = Setup { plan, cache, trusted, counters, ..Setup::default() };
     let machine = Machine::new(setup)?;
     if let Some(why) = &machine.engines.unpooled {
         warn(why);

@@ -339,11 +339,7 @@ fn what_is_wrong_and_where() {
         ("FROM scratch\nCOPY --chown=me a /\n", "no \"me\" in /etc/passwd", "--chown=me"),
         ("FROM scratch\nCOPY --what=1 a /\n", "no flag `--what`", "--what=1"),
         ("FROM scratch\nCOPY --chown a /\n", "has no value", "--chown"),
-        (
-            "FROM scratch\nCOPY --from=later a /\n",
-            "docker.io/library/later",
-            "--from=later",
-        ),
+        ("FROM scratch\nCOPY --from=later a /\n", "docker.io/library/later", "--from=later"),
         ("FROM scratch AS x\nCOPY <<EOF /x\nnever\n", "has no end", "<<EOF"),
         ("FROM scratch\nADD https://example.com/x /\n", "ADD of a URL", "https://example.com/x"),
         ("FROM code:1\n", "is an artifact", "code:1"),
