@@ -9,6 +9,7 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus,
 };
 use oci_spec::runtime::Spec;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// What a process needs of its machine, to be read.
@@ -70,9 +71,13 @@ fn restrict(spec: &Spec, rootfs: &Path, folder: &Path) -> Result<RulesetStatus, 
     Ok(rules.restrict_self()?.ruleset)
 }
 
-/// Where native code is kept, and the keys that say which is trusted.
+/// Where native code is kept, made now because a rule needs it, and the keys that say which is trusted.
 fn caches() -> Vec<PathBuf> {
     let cache = sampan_engine::cache::Cache::of_user().map(|cache| cache.path().to_owned());
+    if let Some(folder) = &cache {
+        // Where it cannot be made, code is compiled each time, with a warning.
+        let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    }
     let keys = crate::key::folder();
     cache.into_iter().chain(keys).collect()
 }
