@@ -26,7 +26,7 @@ mod rootfs;
 mod store;
 mod transfer;
 
-pub use build::{BuildError, BuildEvent, BuildSettings, build, build_app, context_of, epoch_s};
+pub use build::{Bring, BuildError, BuildEvent, BuildSettings, build, build_app, context_of, epoch_s};
 pub use client::Timeouts;
 pub use code::{MODULE_MAX_BYTES, Observer, Progress, Settings, code};
 pub use credentials::Credentials;

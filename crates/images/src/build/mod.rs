@@ -49,9 +49,12 @@ pub struct BuildSettings<'a> {
     /// Of everything in the image.
     pub epoch_s: u64,
     /// Brings an image here that the build needs.
-    pub base: &'a dyn Fn(&Reference, Option<&Platform>) -> Result<Image, ImageError>,
+    pub base: &'a Bring<'a>,
     pub observe: &'a dyn Fn(BuildEvent<'_>),
 }
+
+/// Brings an image here, for a platform if one is named.
+pub type Bring<'a> = dyn Fn(&Reference, Option<&Platform>) -> Result<Image, ImageError> + 'a;
 
 /// What happens in a build.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! A stage: instructions applied to a configuration and to layers, one after the other.
 
-use super::context::Entry;
+use super::context::{Content, Entry};
 use super::files::Files;
 use super::ignore::{Ignore, clean};
 use super::instruction::{Command, Healthcheck, Instruction, Word, instruction};
@@ -199,36 +199,13 @@ impl Build<'_> {
             Instruction::From { .. } => {}
             Instruction::Arg(arguments) => self.arguments(stage, arguments)?,
             Instruction::Env(pairs) => self.env(stage, pairs)?,
-            Instruction::Label(pairs) => {
-                for (key, value) in pairs {
-                    let (key, value) = (self.value(stage, key)?, self.value(stage, value)?);
-                    let labels = inner(&mut stage.config).entry("Labels").or_insert_with(|| json!({}));
-                    if let Some(labels) = labels.as_object_mut() {
-                        labels.insert(key, value.into());
-                    }
-                }
-            }
+            Instruction::Label(pairs) => self.labels(stage, pairs)?,
             Instruction::Copy(copy) => {
                 let entries = self.copy(stage, at, copy)?;
                 self.add(stage, entries, &copy.to)?;
                 is_empty = false;
             }
-            Instruction::Workdir(word) => {
-                let path = self.below_workdir(stage, &self.value(stage, word)?);
-                let place = stage.files.resolve(&path).map_err(|what| self.wrong(what, "", word))?;
-                if !stage.files.is_folder(&place) {
-                    let entry = Entry {
-                        path: place,
-                        content: super::context::Content::Folder,
-                        mode: 0o755,
-                        user: 0,
-                        group: 0,
-                    };
-                    self.add(stage, vec![entry], word)?;
-                    is_empty = false;
-                }
-                inner(&mut stage.config).insert("WorkingDir".to_owned(), format!("/{path}").into());
-            }
+            Instruction::Workdir(word) => is_empty = !self.workdir(stage, word)?,
             Instruction::Cmd(command) => {
                 let words = self.command(line, command)?;
                 inner(&mut stage.config).insert("Cmd".to_owned(), words.into());
@@ -271,6 +248,30 @@ impl Build<'_> {
         }
         if !matches!(step, Instruction::Arg(_)) {
             self.remember(stage, line, is_empty);
+        }
+        Ok(())
+    }
+
+    /// Makes a folder the present one; whether it had to be made.
+    fn workdir(&self, stage: &mut Stage, word: &Word) -> Result<bool, BuildError> {
+        let path = self.below_workdir(stage, &self.value(stage, word)?);
+        let place = stage.files.resolve(&path).map_err(|what| self.wrong(what, "", word))?;
+        let is_new = !stage.files.is_folder(&place);
+        if is_new {
+            let entry = Entry { path: place, content: Content::Folder, mode: 0o755, user: 0, group: 0 };
+            self.add(stage, vec![entry], word)?;
+        }
+        inner(&mut stage.config).insert("WorkingDir".to_owned(), format!("/{path}").into());
+        Ok(is_new)
+    }
+
+    fn labels(&self, stage: &mut Stage, pairs: &[(Word, Word)]) -> Result<(), BuildError> {
+        for (key, value) in pairs {
+            let (key, value) = (self.value(stage, key)?, self.value(stage, value)?);
+            let labels = inner(&mut stage.config).entry("Labels").or_insert_with(|| json!({}));
+            if let Some(labels) = labels.as_object_mut() {
+                labels.insert(key, value.into());
+            }
         }
         Ok(())
     }

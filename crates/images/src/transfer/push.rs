@@ -171,7 +171,7 @@ impl Images {
             }
             let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, BINARY)]);
             let end = sent + chunk.len() as u64;
-            if !(is_last && sent == 0) && !chunk.is_empty() {
+            if !(chunk.is_empty() || is_last && sent == 0) {
                 let range = HeaderValue::from_str(&format!("{sent}-{}", end - 1));
                 headers.insert(CONTENT_RANGE, range.map_err(|error| unreachable(&url, error))?);
             }
