@@ -4,7 +4,7 @@
 //! [`prepare`] finds the code and has it compiled, or mapped; [`Guest::run`] opens what is granted and runs. Between
 //! the two, the shim enters the container's namespaces.
 
-mod confine;
+pub mod confine;
 mod entry;
 mod served;
 mod stats;

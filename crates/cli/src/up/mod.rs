@@ -8,6 +8,7 @@ mod filter_admin;
 mod front;
 mod images;
 mod listeners;
+mod packed;
 mod site;
 mod upstreams;
 mod wasm_admin;
@@ -29,6 +30,10 @@ use std::time::Duration;
 #[derive(clap::Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
+    /// Apps from images, instead of manifests here: what `sampan build -t` made of one
+    #[arg(value_name = "IMAGE", conflicts_with_all = ["files", "watch", "build"])]
+    images: Vec<String>,
+
     /// The manifest; more than one serves several apps in this process [default: the one in this folder]
     #[arg(short, long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -96,8 +101,11 @@ fn parse_admin(text: &str) -> Result<Admin, String> {
 
 pub fn run(args: Args) -> Result<ExitCode, Fail> {
     // 1. What the manifests say.
-    let files = manifests(&args)?;
-    let apps = read(&files, &args)?;
+    let files = if args.images.is_empty() { manifests(&args)? } else { packed::manifests(&args.images)? };
+    let mut apps = read(&files, &args)?;
+    if !args.images.is_empty() {
+        packed::keep_apart(&mut apps)?;
+    }
     if args.build || args.watch {
         build_all(apps.iter().flat_map(|app| &app.components))?;
     }
@@ -113,6 +121,7 @@ pub fn serve_container(
     counters: Option<Arc<Counters>>,
 ) -> Result<ExitCode, Fail> {
     let args = Args {
+        images: Vec::new(),
         files: Vec::new(),
         listen,
         admin: None,
