@@ -16,6 +16,7 @@ mod guest;
 mod images;
 mod inspect;
 mod key;
+mod kube;
 mod manifest;
 mod new;
 mod progress;
@@ -61,6 +62,7 @@ enum Verb {
     Check(check::Args),
     Up(up::Args),
     Compile(compile::Args),
+    Kube(kube::Args),
     Inspect(inspect::Args),
     Cache(cache::Args),
     Key(key::Args),
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Up(args) => up::run(args),
+        Verb::Kube(args) => kube::run(&args),
         Verb::Compile(args) => compile::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Key(args) => key::run(args),

@@ -1,0 +1,76 @@
+//! What `sampan kube` prints, read by others: a YAML parser, and Kubernetes' own schemas.
+
+use sampan_testing::{Finished, finish, pip_packages, sampan, temp_dir};
+use std::process::Command;
+
+fn kube(args: &[&str]) -> Finished {
+    let data = temp_dir();
+    finish(sampan().env("SAMPAN_DATA_DIR", data.path()).arg("kube").args(args), "")
+}
+
+#[test]
+fn an_image_is_a_runtime_class_a_deployment_and_a_service() {
+    let finished =
+        kube(&["registry.example/acme/my_shop:1", "-p", "8080", "-e", "A=x: #", "--health", "/healthz"]);
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    let text = &finished.stdout;
+    for part in [
+        "kind: RuntimeClass\n",
+        "handler: sampan\n",
+        "runtimeClassName: sampan\n",
+        "image: \"registry.example/acme/my_shop:1\"\n",
+        "name: my-shop\n",
+        "containerPort: 8080\n",
+        "value: \"x: #\"\n",
+        "path: /healthz\n",
+        "kind: Service\n",
+        "memory: \"134217728\"\n",
+    ] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    // Without a port there is nothing to serve.
+    let finished = kube(&["acme/job", "-p", "0", "--", "once"]);
+    assert!(
+        !finished.stdout.contains("Service") && !finished.stdout.contains("Probe"),
+        "{}",
+        finished.stdout
+    );
+    assert!(finished.stdout.contains("args:\n        - once\n"), "{}", finished.stdout);
+}
+
+#[test]
+fn wrong_words() {
+    for (args, message) in [
+        (&["a//b"][..], "is no name of an image"),
+        (&["acme/9lives"], "is no name for Kubernetes"),
+        (&["acme/x", "--name", "Shop"], "is no name for Kubernetes"),
+        (&["acme/x", "-e", "=1"], "is not a variable"),
+    ] {
+        let finished = kube(args);
+        assert!(finished.code == 1 && finished.stderr.contains(message), "{args:?}: {}", finished.stderr);
+        assert!(finished.stderr.contains("help: "), "{}", finished.stderr);
+    }
+}
+
+const CHECK: &str = "\
+import sys, yaml, kubernetes_validate
+for document in yaml.safe_load_all(sys.stdin):
+    kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+    print(document['kind'])
+";
+
+#[test]
+fn kubernetes_schemas_take_it() {
+    let Some(packages) = pip_packages("kubernetes-validate", "1.37.0", &["kubernetes-validate==1.37.0"])
+    else {
+        return;
+    };
+    for (args, kinds) in [
+        (&["acme/shop:1", "-n", "web", "-e", "A=1", "--", "-x"][..], "RuntimeClass\nDeployment\nService\n"),
+        (&["--installer", "acme/sampan:1"], "RuntimeClass\nDaemonSet\n"),
+    ] {
+        let text = kube(args).stdout;
+        let checked = finish(Command::new("python3").args(["-c", CHECK]).env("PYTHONPATH", &packages), &text);
+        assert_eq!((checked.code, checked.stdout.as_str()), (0, kinds), "{}\n{text}", checked.stderr);
+    }
+}
