@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// What came of a pull is worth keeping so long.
+/// What came of a pull is worth keeping so long, and no build takes longer.
 const PARTIAL_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// What was removed.
@@ -37,15 +37,20 @@ impl Images {
         }
         garbage.bytes += sweep(&self.layout.root.join("roots"), |name| !roots.contains(name));
         crate::build::forget_steps(self);
-        garbage.bytes += sweep(&self.layout.root.join("contexts"), |_| true);
-        let partial = self.layout.root.join("partial");
-        garbage.bytes += sweep(&partial, |name| {
-            let age = fs::metadata(partial.join(name))
-                .and_then(|found| found.modified())
-                .map(|time| time.elapsed());
-            !matches!(age, Ok(Ok(age)) if age < PARTIAL_KEPT)
-        });
+        for folder in ["partial", "contexts"] {
+            garbage.bytes += self.sweep_old(folder);
+        }
         Ok(garbage)
+    }
+
+    /// Removes what somebody may still need for a while, when that is over.
+    fn sweep_old(&self, folder: &str) -> u64 {
+        let folder = self.layout.root.join(folder);
+        sweep(&folder, |name| {
+            let age =
+                fs::metadata(folder.join(name)).and_then(|found| found.modified()).map(|time| time.elapsed());
+            !matches!(age, Ok(Ok(age)) if age < PARTIAL_KEPT)
+        })
     }
 
     /// Notes what a manifest or an index leads to. What cannot be read leads nowhere.

@@ -91,6 +91,8 @@ impl Images {
             return self.image(&entry.digest, &entries);
         }
         let mut found = self.by_id(name, &entries)?;
+        // The same image may be here in two packings.
+        found.sort_by(|one, other| one.id.hex.cmp(&other.id.hex));
         found.dedup_by(|one, other| one.id == other.id);
         match found.len() {
             0 => Err(ImageError::NotFound(name.to_owned())),
@@ -319,7 +321,7 @@ fn names_other(entry: &Descriptor, name: &str) -> bool {
     entry.annotations.get(REF_NAME).is_some_and(|other| other != name)
 }
 
-/// Puts an entry under a name. Who had the name before stays without; so does nobody else.
+/// Puts an entry under a name. Who had the name before stays, without it.
 pub fn name(entries: &mut Vec<Descriptor>, mut entry: Descriptor, reference: Option<&Reference>) {
     let digest = entry.digest.clone();
     if let Some(reference) = reference {

@@ -13,8 +13,8 @@ fn names_and_ids() {
     user.good(&["tag", "hello:1", "ghcr.io/acme/hello"]);
     let table = user.good(&["images"]);
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[1][..3], ["ghcr.io/acme/hello", "latest", short], "{table}");
-    assert_eq!(rows[2][..3], ["hello", "1", short], "{table}");
+    assert_eq!(rows[2][..3], ["ghcr.io/acme/hello", "latest", short], "{table}");
+    assert_eq!(rows[1][..3], ["hello", "1", short], "{table}");
     assert_eq!(user.good(&["images", "-q"]), format!("{short}\n"));
     assert_eq!(user.good(&["images", "-q", "--no-trunc", "hello"]), format!("{id}\n"));
     assert_eq!(user.good(&["images", "-q", "hello:2"]), "");
@@ -22,7 +22,7 @@ fn names_and_ids() {
     let rows: Vec<Value> =
         user.good(&["images", "--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(
-        (rows.len(), &rows[1]["ID"], &rows[1]["Tag"]),
+        (rows.len(), &rows[0]["ID"], &rows[0]["Tag"]),
         (2, &Value::from(id.as_str()), &Value::from("1"))
     );
     for name in ["hello:1", short, "ghcr.io/acme/hello"] {

@@ -211,8 +211,10 @@ impl Build<'_> {
             Ok(_) => {}
         }
         let contexts = self.images.layout.folder("contexts")?;
-        // It must live until its layer is made, so it is left to the next collection of garbage.
-        let folder = tempfile::tempdir_in(contexts).map_err(|error| failed(error.to_string()))?.keep();
+        let unpacked = tempfile::tempdir_in(contexts).map_err(|error| failed(error.to_string()))?;
+        let folder = unpacked.path().to_owned();
+        // It must live until its layer is made.
+        self.unpacked.borrow_mut().push(unpacked);
         let mut budget =
             Budget { bytes: self.images.limits.bytes_max, entries: self.images.limits.entries_max };
         let archive = plain(open()?).map_err(|error| failed(error.to_string()))?;

@@ -111,8 +111,16 @@ pub fn build(images: &Images, context: &Path, settings: &BuildSettings<'_>) -> R
     let ignore = ignore_of(context, settings)?;
     let file = parse::parse(&settings.text).map_err(|wrong| settings.wrong(wrong))?;
     let plan = plan::plan(&file, settings)?;
-    let mut build =
-        stage::Build { images, context, ignore, settings, plan: &plan, done: BTreeMap::new(), number: 0 };
+    let mut build = stage::Build {
+        images,
+        context,
+        ignore,
+        settings,
+        plan: &plan,
+        done: BTreeMap::new(),
+        number: 0,
+        unpacked: Default::default(),
+    };
     let stage = build.run()?;
     for (name, used) in &plan.arguments {
         if !used {

@@ -15,8 +15,10 @@ use crate::images::{CONFIG_MAX_BYTES, Images};
 use crate::{Digest, ImageError, Reference};
 use sampan_app::{Diagnostic, Severity};
 use serde_json::{Map, Value, json};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// All values of a stage together.
 const VARIABLES_MAX_BYTES: usize = 4 << 20;
@@ -32,6 +34,8 @@ pub struct Build<'a> {
     /// Stages that others need.
     pub done: BTreeMap<usize, Stage>,
     pub number: usize,
+    /// Archives that ADD has unpacked.
+    pub unpacked: RefCell<Vec<TempDir>>,
 }
 
 #[derive(Clone, Debug)]
@@ -102,6 +106,7 @@ impl Build<'_> {
     fn begins(&mut self, line: &Line) {
         self.number += 1;
         let total = self.plan.needed.iter().map(|at| self.plan.stages[*at].steps.len() + 1).sum();
+        self.unpacked.borrow_mut().clear();
         (self.settings.observe)(BuildEvent::Step { number: self.number, total, text: &line.shown });
     }
 

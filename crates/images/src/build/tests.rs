@@ -312,6 +312,7 @@ fn archives_are_added_unpacked() {
     let image = world.build("FROM scratch\nADD text.gz plain.tar /d/\n");
     let root = world.images.rootfs(&image).unwrap();
     assert!(root.join("d/text.gz").is_file() && root.join("d/x/y").is_file());
+    assert_eq!(fs::read_dir(world.images.layout.root.join("contexts")).unwrap().count(), 0, "nothing stays");
     assert!(world.error("FROM scratch\nADD other.xz /\n").0.contains("packed with xz"));
     assert!(world.error("FROM scratch\nADD evil.tar /\n").0.contains("outside of the image"));
 }

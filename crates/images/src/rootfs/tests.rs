@@ -99,6 +99,7 @@ fn layers_hide_what_is_below() {
         .file("c/new", "")
         .file("d", "upper")
         .file(".wh.nothing", "")
+        .folder(".wh..wh.plnk")
         // Its own file is not meant.
         .file("e/kept", "")
         .file(".wh.e", "");

@@ -152,7 +152,11 @@ fn one(
         return Ok(tree.clear(folder, &is_lower)?);
     }
     if let Some(gone) = last.strip_prefix(WHITEOUT) {
-        if gone.is_empty() || gone == b"." || gone == b".." || gone.starts_with(WHITEOUT) {
+        if gone.starts_with(WHITEOUT) {
+            // What AUFS kept for itself.
+            return Ok(());
+        }
+        if gone.is_empty() || gone == b"." || gone == b".." {
             return refuse(&name, "marks nothing that could be gone");
         }
         let path = [folder, &[gone]].concat();
