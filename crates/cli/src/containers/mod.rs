@@ -10,7 +10,7 @@ mod inspect;
 mod list;
 mod logs;
 mod stats;
-mod table;
+pub mod table;
 mod verbs;
 mod volume;
 
