@@ -44,7 +44,10 @@ fn with_stat<T>(response: &mut Response<T>, stat: &PathStat) -> Result<(), Failu
 }
 
 fn path(query: &super::call::Query) -> Result<String, Failure> {
-    query.get("path").map(str::to_owned).ok_or_else(|| Failure::bad("missing parameter: 'path' cannot be empty"))
+    query
+        .get("path")
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::bad("missing parameter: 'path' cannot be empty"))
 }
 
 pub fn stat(asked: &Asked, container: &Container) -> Answered {

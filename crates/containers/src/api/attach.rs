@@ -9,6 +9,7 @@ use crate::logs::Wanted;
 use crate::wire::{END, HEAD_BYTES, Streams};
 use crate::{Attached, Container};
 use chrono::Utc;
+use futures::future::{Either, select};
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -19,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, Interest, WriteHalf};
@@ -104,11 +105,7 @@ impl Client {
         let gone = out.clone();
         tokio::spawn(carry_out(out_from, out));
         tokio::spawn(carry_in(body, in_to));
-        Client {
-            from: Box::new(from),
-            to: Box::new(to),
-            gone: Box::pin(async move { gone.closed().await }),
-        }
+        Client { from: Box::new(from), to: Box::new(to), gone: Box::pin(async move { gone.closed().await }) }
     }
 }
 
@@ -149,11 +146,8 @@ async fn hung_up(descriptor: OwnedFd) {
 
 pub async fn attach(mut call: Call, name: &str) -> Answered {
     let query = &call.query;
-    let streams = Streams {
-        stdin: query.flag("stdin"),
-        stdout: query.flag("stdout"),
-        stderr: query.flag("stderr"),
-    };
+    let streams =
+        Streams { stdin: query.flag("stdin"), stdout: query.flag("stdout"), stderr: query.flag("stderr") };
     let (with_logs, stays) = (query.flag("logs"), query.flag("stream"));
     let takeover = Takeover::of(&mut call.request);
     let (api, name) = (Arc::clone(&call.api), name.to_owned());
@@ -161,7 +155,10 @@ pub async fn attach(mut call: Call, name: &str) -> Answered {
         let container = api.containers.find(&name)?;
         let config = container.config()?;
         if container.state()?.status.name() == "paused" && stays {
-            return Err(Failure::conflict(format!("container {} is paused, unpause the container before attach", config.name)));
+            return Err(Failure::conflict(format!(
+                "container {} is paused, unpause the container before attach",
+                config.name
+            )));
         }
         let streams = Streams { stdin: streams.stdin && config.open_stdin, ..streams };
         // Before the log is read, so that nothing is missed between the two.
@@ -224,9 +221,9 @@ pub async fn converse(
     let Client { from: typed, to: shown, gone } = client;
     let feeding = tokio::spawn(feed(typed, to));
     let mut output = Output { from, to: Some(shown), raw: tty };
-    let ended = tokio::select! {
-        ended = output.carry() => Some(ended),
-        () = gone => None,
+    let ended = match select(pin!(output.carry()), gone).await {
+        Either::Left((ended, _)) => Some(ended),
+        Either::Right(((), _)) => None,
     };
     let code = match ended {
         Some(Ok(Ended::Guest(code))) => Ok(code),

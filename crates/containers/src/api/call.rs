@@ -50,13 +50,7 @@ impl Call {
     pub async fn read(self) -> Result<Asked, Failure> {
         let (head, body) = self.request.into_parts();
         let body = read(body).await?;
-        Ok(Asked {
-            api: self.api,
-            minor: self.minor,
-            query: self.query,
-            headers: head.headers,
-            body,
-        })
+        Ok(Asked { api: self.api, minor: self.minor, query: self.query, headers: head.headers, body })
     }
 
     /// Answers outside of tasks: what is asked of the disk may take a while.
@@ -195,8 +189,8 @@ pub struct Filters(BTreeMap<String, Vec<String>>);
 impl Filters {
     /// Of `{"label":["a=b"]}`, or as it was before: `{"label":{"a=b":true}}`.
     fn parse(text: &str, known: &[&str]) -> Result<Self, Failure> {
-        let value: Value = serde_json::from_str(text)
-            .map_err(|error| Failure::bad(format!("invalid filters: {error}")))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| Failure::bad(format!("invalid filters: {error}")))?;
         let Value::Object(all) = value else { return Err(Failure::bad("invalid filters: no object")) };
         let mut filters = BTreeMap::new();
         for (name, values) in all {

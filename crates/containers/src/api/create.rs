@@ -123,7 +123,9 @@ fn image(asked: &Asked, name: &str) -> Result<Image, Failure> {
     }
     let image = asked.api.images.find(name).map_err(|error| match error {
         // With the tag, as clients compare it.
-        sampan_images::ImageError::NotFound(_) => Failure::not_found(format!("No such image: {}", tagged(name))),
+        sampan_images::ImageError::NotFound(_) => {
+            Failure::not_found(format!("No such image: {}", tagged(name)))
+        }
         other => other.into(),
     })?;
     if let Some(text) = asked.query.get("platform") {
@@ -145,12 +147,7 @@ fn tagged(name: &str) -> String {
     if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") }
 }
 
-fn config(
-    wanted: Wanted,
-    name: &str,
-    image: &Image,
-    containers: &Containers,
-) -> Result<Config, Failure> {
+fn config(wanted: Wanted, name: &str, image: &Image, containers: &Containers) -> Result<Config, Failure> {
     let mut entrypoint = wanted.entrypoint.list();
     // As `--entrypoint ""` sends it: not the image's either.
     let no_entrypoint = entrypoint == [""];

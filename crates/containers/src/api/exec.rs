@@ -50,7 +50,8 @@ impl Execs {
         if known.all.len() >= EXECS_MAX {
             let oldest = known.all.iter().filter(|(_, exec)| exec.ended || !exec.begun);
             let oldest = oldest.min_by_key(|(_, exec)| exec.number).map(|(id, _)| id.clone());
-            let oldest = oldest.ok_or_else(|| Failure::conflict(format!("{EXECS_MAX} programs run already")))?;
+            let oldest =
+                oldest.ok_or_else(|| Failure::conflict(format!("{EXECS_MAX} programs run already")))?;
             known.all.remove(&oldest);
         }
         known.made += 1;
@@ -117,11 +118,8 @@ pub fn create(asked: &Asked, container: &Container) -> Answered {
     if let Some(is) = is {
         return Err(Failure::conflict(format!("container {} {is}", container.id)));
     }
-    let streams = Streams {
-        stdin: wanted.attach_stdin,
-        stdout: wanted.attach_stdout,
-        stderr: wanted.attach_stderr,
-    };
+    let streams =
+        Streams { stdin: wanted.attach_stdin, stdout: wanted.attach_stdout, stderr: wanted.attach_stderr };
     let Wanted { env, cmd: args, working_dir: workdir, tty, .. } = wanted;
     let second = Second { args, env, workdir, tty, streams };
     let id = crate::create::random_id()?;

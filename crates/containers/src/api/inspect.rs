@@ -78,7 +78,7 @@ fn of_state(state: &State) -> Value {
 }
 
 /// Puts values over those of the same name.
-fn over(below: Value, above: Value) -> Value {
+pub fn over(below: Value, above: Value) -> Value {
     let mut all = match below {
         Value::Object(all) => all,
         _ => Map::new(),
@@ -96,24 +96,34 @@ fn host_config(config: &Config, asked: Value, network_mode: &str) -> Value {
         Restart::Always => ("always", 0),
         Restart::UnlessStopped => ("unless-stopped", 0),
     };
+    let networks = json!({
+        "Dns": [], "DnsOptions": [], "DnsSearch": [], "ExtraHosts": null, "Links": null, "PublishAllPorts": false,
+    });
     // What clients expect to be there.
     let defaults = json!({
         "ContainerIDFile": "", "VolumeDriver": "", "VolumesFrom": null, "ConsoleSize": [0, 0], "CapAdd": null,
-        "CapDrop": null, "CgroupnsMode": "private", "Dns": [], "DnsOptions": [], "DnsSearch": [], "ExtraHosts": null,
-        "GroupAdd": null, "IpcMode": "private", "Cgroup": "", "Links": null, "OomScoreAdj": 0, "PidMode": "",
-        "Privileged": false, "PublishAllPorts": false, "SecurityOpt": null, "UTSMode": "", "UsernsMode": "",
-        "ShmSize": 0, "Runtime": super::system::RUNTIME, "Isolation": "", "CpuShares": 0, "CgroupParent": "",
-        "BlkioWeight": 0, "CpuPeriod": 0, "CpuQuota": 0, "CpusetCpus": "", "CpusetMems": "", "Devices": [],
-        "DeviceRequests": null, "MemoryReservation": 0, "MemorySwap": 0, "OomKillDisable": false, "PidsLimit": null,
+        "CapDrop": null, "CgroupnsMode": "private", "GroupAdd": null, "IpcMode": "private", "Cgroup": "",
+        "OomScoreAdj": 0, "PidMode": "", "Privileged": false, "SecurityOpt": null, "UTSMode": "", "UsernsMode": "",
+        "ShmSize": 0, "Runtime": super::system::RUNTIME, "Isolation": "", "Devices": [], "DeviceRequests": null,
         "Ulimits": [], "MaskedPaths": [], "ReadonlyPaths": [], "Mounts": null, "Tmpfs": null,
     });
+    let limits = json!({
+        "CpuShares": 0, "CgroupParent": "", "BlkioWeight": 0, "CpuPeriod": 0, "CpuQuota": 0, "CpusetCpus": "",
+        "CpusetMems": "", "MemoryReservation": 0, "MemorySwap": 0, "OomKillDisable": false, "PidsLimit": null,
+    });
+    let defaults = over(over(networks, defaults), limits);
     let binds: Vec<String> = config.mounts.iter().filter_map(bind).collect();
     let log = json!({
         "max-size": config.log_max_bytes.map(|bytes| bytes.to_string()),
         "max-file": config.log_files.map(|count| count.to_string()),
     });
-    let log: Map<String, Value> =
-        log.as_object().cloned().unwrap_or_default().into_iter().filter(|(_, value)| !value.is_null()).collect();
+    let log: Map<String, Value> = log
+        .as_object()
+        .cloned()
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .collect();
     let known = json!({
         "Binds": if binds.is_empty() { Value::Null } else { json!(binds) },
         "LogConfig": { "Type": "json-file", "Config": log },

@@ -79,7 +79,8 @@ pub fn restart(asked: &Asked, container: &Container) -> Answered {
 pub fn kill(asked: &Asked, container: &Container) -> Answered {
     let number = signal(asked.query.get("signal").unwrap_or("KILL"))?;
     if !container.state()?.status.is_live() {
-        let what = format!("cannot kill container: {}: container {} is not running", container.name(), container.id);
+        let what =
+            format!("cannot kill container: {}: container {} is not running", container.name(), container.id);
         return Err(Failure::conflict(what));
     }
     container.signal(number).map_err(conflict)?;
@@ -205,7 +206,16 @@ pub fn before(text: &str) -> Option<chrono::DateTime<chrono::Utc>> {
 pub fn top(_asked: &Asked, container: &Container) -> Answered {
     let row = |process: crate::Process| {
         let (pid, parent) = (process.pid.to_string(), process.parent.to_string());
-        vec!["-".to_owned(), pid, parent, "0".into(), "-".into(), "?".into(), process.cpu_time, process.command]
+        vec![
+            "-".to_owned(),
+            pid,
+            parent,
+            "0".into(),
+            "-".into(),
+            "?".into(),
+            process.cpu_time,
+            process.command,
+        ]
     };
     let rows: Vec<_> = container.processes()?.into_iter().map(row).collect();
     json(&json!({

@@ -12,11 +12,22 @@ use regex::RegexBuilder;
 use serde_json::{Value, json};
 
 const FILTERS: [&str; 15] = [
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network", "publish",
-    "since", "status", "volume", "label!",
+    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network",
+    "publish", "since", "status", "volume", "label!",
 ];
 /// Of a compiled pattern for names.
 const PATTERN_MAX_BYTES: usize = 256 << 10;
+
+/// All containers with what they take, for `system df`.
+pub fn with_sizes(asked: &Asked) -> Result<Vec<Value>, Failure> {
+    let mut all = Vec::new();
+    for container in asked.api.containers.list()? {
+        // It may have been removed meanwhile.
+        let Ok((config, state)) = inspect::of(&container) else { continue };
+        all.push(described(asked, &Row { container, config, state }, true));
+    }
+    Ok(all)
+}
 
 struct Row {
     container: Container,
@@ -87,9 +98,10 @@ impl Wanted {
             })
         };
         let volume = |wanted: &str| {
-            config.mounts.iter().any(|mount| {
-                mount.target == wanted || mount.source == Source::Volume(wanted.to_owned())
-            })
+            config
+                .mounts
+                .iter()
+                .any(|mount| mount.target == wanted || mount.source == Source::Volume(wanted.to_owned()))
         };
         (self.names.is_empty() || self.names.iter().any(named))
             && filters.any("id", |start| container.id.starts_with(start))
@@ -101,7 +113,9 @@ impl Wanted {
             && filters.any("ancestor", |name| config.image == name || self.images.contains(&config.image_id))
             && filters.any("volume", volume)
             && filters.any("network", network)
-            && filters.any("publish", |text| config.ports.iter().any(|port| is_port(&inspect::guest_port(port), text)))
+            && filters.any("publish", |text| {
+                config.ports.iter().any(|port| is_port(&inspect::guest_port(port), text))
+            })
             && filters.any("expose", |text| config.exposed.iter().any(|port| is_port(port, text)))
             && filters.any("health", |health| health == "none")
             && filters.any("is-task", |is| is == "false")

@@ -7,6 +7,7 @@
 mod answer;
 mod archive;
 mod attach;
+mod build;
 mod call;
 mod create;
 mod exec;
@@ -17,9 +18,9 @@ mod lifecycle;
 mod list;
 mod logs;
 mod networks;
-mod pull;
 mod stats;
 mod system;
+mod transfer;
 mod volumes;
 mod wait;
 

@@ -94,7 +94,9 @@ impl<'a> Networks<'a> {
         wanted: &NetworkingConfig,
     ) -> Result<BTreeMap<String, Endpoint>, Failure> {
         if mode.starts_with("container:") {
-            return Err(Failure::bad("NetworkMode cannot be another container's: a guest has no network of its own"));
+            return Err(Failure::bad(
+                "NetworkMode cannot be another container's: a guest has no network of its own",
+            ));
         }
         let mode = if mode.is_empty() || mode == "default" { "bridge" } else { mode };
         let all = self.read()?;
@@ -282,10 +284,8 @@ fn create(asked: &Asked) -> Answered {
 }
 
 fn tell(asked: &Asked, action: &str, id: &str, name: &str) {
-    let attributes = BTreeMap::from([
-        ("name".to_owned(), name.to_owned()),
-        ("type".to_owned(), "bridge".to_owned()),
-    ]);
+    let attributes =
+        BTreeMap::from([("name".to_owned(), name.to_owned()), ("type".to_owned(), "bridge".to_owned())]);
     asked.api.containers.events().tell("network", action, id, attributes);
 }
 
@@ -304,11 +304,12 @@ fn delete(asked: &Asked, name: &str) -> Answered {
         if BUILT_IN.contains(&name.as_str()) {
             return Err(refused(format!("{name} is a pre-defined network and cannot be removed")));
         }
-        let is_live = |id: &String| {
-            containers.container(id.clone()).state().is_ok_and(|state| state.status.is_live())
-        };
+        let is_live =
+            |id: &String| containers.container(id.clone()).state().is_ok_and(|state| state.status.is_live());
         if all[&name].endpoints.keys().any(is_live) {
-            return Err(refused(format!("error while removing network: network {name} has active endpoints")));
+            return Err(refused(format!(
+                "error while removing network: network {name} has active endpoints"
+            )));
         }
         let gone = all.remove(&name).map(|network| network.id).unwrap_or_default();
         Ok((name, gone))

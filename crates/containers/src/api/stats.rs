@@ -8,8 +8,10 @@ use super::system::{memory_total_bytes, processors};
 use crate::stats::Sample;
 use crate::{Container, Error};
 use chrono::{DateTime, Utc};
+use futures::future::select;
 use serde_json::{Value, json};
 use std::fs;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,10 +44,8 @@ pub async fn stats(call: Call, name: &str) -> Answered {
     .await?;
     let (out, response) = streamed("application/json");
     tokio::spawn(async move {
-        tokio::select! {
-            () = tell(&container, &about, stream, one_shot, &out) => {}
-            () = out.closed() => {}
-        }
+        let telling = tell(&container, &about, stream, one_shot, &out);
+        select(pin!(telling), pin!(out.closed())).await;
     });
     Ok(response)
 }

@@ -1,8 +1,10 @@
 //! About the engine as a whole: versions, what is here, what happens.
 
-use super::answer::{Answered, Failure, json, status, streamed, text};
+use super::answer::{Answered, Failure, json, streamed, text};
 use super::call::{Asked, Call, Filters, outside};
-use super::{VERSION_MINOR, VERSION_MINOR_MIN, images, list, not_here, volumes};
+use super::inspect::over;
+use super::{Api, VERSION_MINOR, VERSION_MINOR_MIN, images, list, not_here, volumes};
+use crate::record::Status;
 use crate::{Event, cgroup};
 use http::header::{CACHE_CONTROL, HeaderValue, PRAGMA};
 use http::{Method, StatusCode};
@@ -27,7 +29,7 @@ pub async fn route(call: Call, parts: &[&str]) -> Answered {
         ["system", "df"] if get => call.blocking(df).await,
         ["build"] if post => super::build::build(call).await,
         ["build", "prune"] if post => json(&json!({ "CachesDeleted": [], "SpaceReclaimed": 0 })),
-        ["auth"] if post => super::push::auth(call).await,
+        ["auth"] if post => super::transfer::auth(call).await,
         ["session" | "grpc"] if post => Err(not_here("BuildKit is not here; set DOCKER_BUILDKIT=0")),
         ["plugins"] if get => json(&json!([])),
         ["commit"] if post => Err(not_here("a container cannot become an image; build one of a Dockerfile")),
@@ -100,54 +102,80 @@ fn operating_system() -> String {
 }
 
 fn info(asked: &Asked) -> Answered {
-    let api = &asked.api;
+    let what_is_here = here(&asked.api)?;
+    json(&over(over(fixed(), machine()), what_is_here))
+}
+
+fn here(api: &Api) -> Result<Value, Failure> {
     let containers = api.containers.list()?;
-    let states: Vec<&str> =
-        containers.iter().filter_map(|one| Some(one.state().ok()?.status.name())).collect();
-    let count = |names: &[&str]| states.iter().filter(|state| names.contains(state)).count();
+    // One may have been removed meanwhile.
+    let states: Vec<_> = containers.iter().filter_map(|one| Some(one.state().ok()?.status)).collect();
+    let count = |which: &[Status]| states.iter().filter(|state| which.contains(state)).count();
     let root = api.containers.root().parent().map(|data| data.display().to_string());
-    let unavailable = cgroup::unavailable();
-    let warnings: Vec<String> =
-        unavailable.iter().map(|why| format!("WARNING: the kernel keeps no limits ({why})")).collect();
-    let uname = rustix::system::uname();
-    let limits = unavailable.is_none();
-    json(&json!({
+    Ok(json!({
         "ID": root,
+        "DockerRootDir": root,
         "Containers": states.len(),
-        "ContainersRunning": count(&["running", "restarting"]),
-        "ContainersPaused": count(&["paused"]),
-        "ContainersStopped": count(&["created", "exited", "removing"]),
+        "ContainersRunning": count(&[Status::Running, Status::Restarting]),
+        "ContainersPaused": count(&[Status::Paused]),
+        "ContainersStopped": count(&[Status::Created, Status::Exited, Status::Removing]),
         "Images": api.images.list()?.len(),
-        "Driver": DRIVER,
-        "DriverStatus": [["Engine", "WebAssembly"]],
-        "Plugins": { "Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": null, "Log": ["json-file"] },
-        "MemoryLimit": limits, "SwapLimit": false, "CpuCfsPeriod": limits, "CpuCfsQuota": limits,
-        "CPUShares": false, "CPUSet": false, "PidsLimit": false, "OomKillDisable": false, "IPv4Forwarding": true,
-        "BridgeNfIptables": false, "BridgeNfIp6tables": false, "Debug": false, "ExperimentalBuild": false,
-        "NFd": 0, "NGoroutines": 0, "NEventsListener": 0, "SystemTime": chrono::Utc::now(),
-        "LoggingDriver": "json-file", "CgroupDriver": "cgroupfs", "CgroupVersion": "2",
-        "KernelVersion": kernel(), "OperatingSystem": operating_system(), "OSVersion": "", "OSType": "linux",
-        "Architecture": uname.machine().to_string_lossy(), "NCPU": processors(), "MemTotal": memory_total_bytes(),
-        "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": { "InsecureRegistryCIDRs": ["127.0.0.0/8"], "IndexConfigs": {}, "Mirrors": [] },
-        "DockerRootDir": root, "HttpProxy": "", "HttpsProxy": "", "NoProxy": "",
-        "Name": uname.nodename().to_string_lossy(), "Labels": [], "ServerVersion": VERSION,
-        "Runtimes": { RUNTIME: { "path": "sampan" } }, "DefaultRuntime": RUNTIME,
-        "Swarm": { "LocalNodeState": "inactive", "ControlAvailable": false, "NodeID": "", "RemoteManagers": null },
-        "LiveRestoreEnabled": true, "Isolation": "", "InitBinary": "",
-        "ContainerdCommit": { "ID": "", "Expected": "" }, "RuncCommit": { "ID": "", "Expected": "" },
-        "InitCommit": { "ID": "", "Expected": "" },
-        "SecurityOptions": ["name=webassembly"], "Warnings": warnings,
     }))
 }
 
+fn machine() -> Value {
+    let unavailable = cgroup::unavailable();
+    let warnings: Vec<String> =
+        unavailable.iter().map(|why| format!("WARNING: the kernel keeps no limits ({why})")).collect();
+    let limits = unavailable.is_none();
+    let uname = rustix::system::uname();
+    json!({
+        "MemoryLimit": limits, "CpuCfsPeriod": limits, "CpuCfsQuota": limits, "Warnings": warnings,
+        "CgroupDriver": "cgroupfs", "CgroupVersion": if cgroup::is_unified() { "2" } else { "1" },
+        "KernelVersion": kernel(), "OperatingSystem": operating_system(), "OSVersion": "", "OSType": "linux",
+        "Architecture": uname.machine().to_string_lossy(), "NCPU": processors(), "MemTotal": memory_total_bytes(),
+        "Name": uname.nodename().to_string_lossy(), "SystemTime": chrono::Utc::now(),
+    })
+}
+
+fn fixed() -> Value {
+    let commit = json!({ "ID": "", "Expected": "" });
+    let without = json!({
+        "SwapLimit": false, "CPUShares": false, "CPUSet": false, "PidsLimit": false, "OomKillDisable": false,
+        "IPv4Forwarding": true, "BridgeNfIptables": false, "BridgeNfIp6tables": false, "Debug": false,
+        "ExperimentalBuild": false, "NFd": 0, "NGoroutines": 0, "NEventsListener": 0, "HttpProxy": "",
+        "HttpsProxy": "", "NoProxy": "", "Isolation": "", "InitBinary": "", "Labels": [],
+        "ContainerdCommit": commit, "RuncCommit": commit, "InitCommit": commit,
+    });
+    let with = json!({
+        "Driver": DRIVER,
+        "DriverStatus": [["Guests", "WebAssembly"]],
+        "Plugins": {
+            "Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": null, "Log": ["json-file"],
+        },
+        "LoggingDriver": "json-file",
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "RegistryConfig": { "InsecureRegistryCIDRs": ["127.0.0.0/8"], "IndexConfigs": {}, "Mirrors": [] },
+        "ServerVersion": VERSION,
+        "Runtimes": { RUNTIME: { "path": "sampan" } },
+        "DefaultRuntime": RUNTIME,
+        "Swarm": { "LocalNodeState": "inactive", "ControlAvailable": false, "NodeID": "", "RemoteManagers": null },
+        // Containers go on without this process.
+        "LiveRestoreEnabled": true,
+        "SecurityOptions": ["name=webassembly"],
+    });
+    over(without, with)
+}
+
 fn df(asked: &Asked) -> Answered {
-    let wanted = |kind: &str| asked.query.all("type").next().is_none() || asked.query.all("type").any(|one| one == kind);
+    let wanted = |kind: &str| {
+        asked.query.all("type").next().is_none() || asked.query.all("type").any(|one| one == kind)
+    };
     let mut all = json!({ "LayersSize": 0, "Images": [], "Containers": [], "Volumes": [], "BuildCache": [] });
     let images = asked.api.images.list()?;
     all["LayersSize"] = json!(images.iter().map(|image| image.size_bytes).sum::<u64>());
     if wanted("image") {
-        all["Images"] = images::with_usage(asked, &images)?;
+        all["Images"] = images::with_usage(&asked.api, &images)?;
     }
     if wanted("container") {
         all["Containers"] = json!(list::with_sizes(asked)?);
@@ -159,7 +187,18 @@ fn df(asked: &Asked) -> Answered {
 }
 
 const FILTERS: [&str; 12] = [
-    "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "type", "volume",
+    "config",
+    "container",
+    "daemon",
+    "event",
+    "image",
+    "label",
+    "network",
+    "node",
+    "plugin",
+    "scope",
+    "type",
+    "volume",
 ];
 
 async fn events(call: Call) -> Answered {
@@ -200,7 +239,9 @@ fn is_wanted(filters: &Filters, ids: &[String], event: &Event) -> bool {
         && filters.any("event", |wanted| wanted == action || wanted == event.action)
         && filters.labels(&event.attributes)
         && filters.any("scope", |scope| scope == "local")
-        && (ids.is_empty() || event.kind == "container" && ids.contains(&event.id) || ids.iter().any(|id| named("container", id)))
+        && (ids.is_empty()
+            || event.kind == "container" && ids.contains(&event.id)
+            || ids.iter().any(|id| named("container", id)))
         && filters.any("image", |image| {
             named("image", image) || event.attributes.get("image").is_some_and(|its| its == image)
         })
@@ -259,7 +300,10 @@ mod tests {
             (r#"{"label":["role=db"]}"#, false),
             (r#"{"volume":["n"]}"#, false),
         ] {
-            let query = format!("filters={}", url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
+            let query = format!(
+                "filters={}",
+                url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>()
+            );
             let filters = Query::parse(&query).filters(&FILTERS).unwrap();
             let ids = filters.values("container").to_vec();
             assert_eq!(is_wanted(&filters, &ids, &event), wanted, "{text}");

@@ -98,7 +98,9 @@ struct Wanted {
 fn create(asked: &Asked) -> Answered {
     let Wanted { mut name, driver, driver_opts, mut labels } = asked.json()?;
     if !matches!(driver.as_str(), "" | "local") {
-        return Err(Failure::not_found(format!("plugin {driver:?} not found: only the driver local is here")));
+        return Err(Failure::not_found(format!(
+            "plugin {driver:?} not found: only the driver local is here"
+        )));
     }
     // Ignored, they would be a folder of this machine where somebody meant another one's.
     if !driver_opts.is_empty() {

@@ -8,8 +8,10 @@ use crate::follow::{AT_LEAST_EVERY, NAMES, changes, forget};
 use crate::record::{State, Status};
 use crate::{Container, Error};
 use chrono::Utc;
+use futures::future::{Either, select};
 use serde_json::json;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::io::unix::AsyncFd;
 
@@ -48,13 +50,14 @@ pub async fn wait(call: Call, name: &str) -> Answered {
     })
     .await?;
     // SAFETY: an `OwnedFd` stays open, and the same, for as long as it is owned.
-    let folder = unsafe { AsyncFd::register(folder) }.map_err(|error| Failure::internal(error.to_string()))?;
+    let folder =
+        unsafe { AsyncFd::register(folder) }.map_err(|error| Failure::internal(error.to_string()))?;
     let (out, response) = streamed("application/json");
     let api = asked.api;
     tokio::spawn(async move {
-        let code = tokio::select! {
-            code = ended(api, seen, &folder) => code,
-            () = out.closed() => return,
+        let Either::Left((code, _)) = select(pin!(ended(api, seen, &folder)), pin!(out.closed())).await
+        else {
+            return;
         };
         out.line(&match code {
             Ok(code) => json!({ "StatusCode": code }),
