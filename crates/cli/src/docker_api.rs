@@ -118,7 +118,7 @@ fn serve_until(
             () = serve(listener, api) => {}
             _ = stopped => {}
         }
-        Ok(())
+        Ok::<(), Fail>(())
     })?;
     // What still reads a log or waits for an event is not waited for.
     runtime.shutdown_background();
