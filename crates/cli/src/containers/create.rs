@@ -1,6 +1,6 @@
 //! `sampan create`, and `sampan run` of an image or with `-d`.
 
-use super::attach::{How, exit_code, join};
+use super::attach::{How, Left, exit_code, join};
 use super::verbs::{restart_policy, signal};
 use super::{folder, image};
 use crate::fail::{Fail, print_stdout};
@@ -123,7 +123,11 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
         .map_err(|error| at_start(error.into()))?;
     container.start().map_err(|error| at_start(error.into()))?;
     let how = How { stdin: config.open_stdin, tty: config.tty, exec: None, pass_signals: true };
-    join(&container, &attached, &how).map(exit_code)
+    let left = join(&container, &attached, &how)?;
+    if config.auto_remove && matches!(left, Left::Ended(_)) {
+        container.wait_for_supervisor()?;
+    }
+    Ok(exit_code(left))
 }
 
 /// `sampan create`.

@@ -5,7 +5,7 @@ mod cp;
 mod create;
 mod events;
 mod exec;
-mod image;
+pub mod image;
 mod inspect;
 mod list;
 mod logs;

@@ -4,7 +4,7 @@
 //! [`prepare`] finds the code and has it compiled, or mapped; [`Guest::run`] opens what is granted and runs. Between
 //! the two, the shim enters the container's namespaces.
 
-mod confine;
+pub mod confine;
 mod entry;
 mod served;
 mod stats;
@@ -19,7 +19,7 @@ use oci_spec::runtime::Spec;
 use sampan_app::{Grants, Limits, Mount, Program};
 use sampan_engine::{Loaded, Profile, Settings, Source};
 use sampan_runtime::command::{self, Options};
-use sampan_runtime::{exit_code, standard_streams};
+use sampan_runtime::{Counters, exit_code, standard_streams};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl Guest {
         self,
         root: &Path,
         read_only: bool,
-        counters: Option<Arc<command::Counters>>,
+        counters: Option<Arc<Counters>>,
     ) -> Result<ExitCode, Fail> {
         let Guest { what, mut grants, limits } = self;
         grants.mounts.insert(0, Mount { host: root.to_owned(), guest: "/".to_owned(), read_only });
@@ -89,7 +89,7 @@ impl Guest {
                 };
                 crate::run::finish(command::run(*loaded, &program, options))
             }
-            What::Served { entry, words } => served::serve(&entry, words, grants, limits, root),
+            What::Served { entry, words } => served::serve(&entry, words, grants, limits, root, counters),
         }
     }
 }

@@ -7,7 +7,7 @@ mod list;
 mod login;
 mod names;
 mod progress;
-mod transfer;
+pub mod transfer;
 
 use crate::fail::Fail;
 use clap::Subcommand;
@@ -55,7 +55,7 @@ fn refused(error: PullError) -> Fail {
     Fail::new(error.to_string()).help(error.help())
 }
 
-fn reference(text: &str) -> Result<Reference, Fail> {
+pub fn reference(text: &str) -> Result<Reference, Fail> {
     text.parse().map_err(|error: ParseReferenceError| {
         Fail::new(format!("{text:?} is no name of an image: {error}")).help(error.help)
     })

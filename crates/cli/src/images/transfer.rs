@@ -3,7 +3,7 @@
 use super::progress::Progress;
 use super::{failed, platform, reference, refused, runtime, store};
 use crate::fail::{Fail, print_stdout};
-use sampan_images::{PullSettings, Transfer};
+use sampan_images::{Image, Images, PullSettings, Reference, Transfer};
 use std::process::ExitCode;
 
 /// Fetch an image from a registry
@@ -34,19 +34,29 @@ pub struct PushArgs {
 
 pub fn pull(args: &PullArgs) -> Result<ExitCode, Fail> {
     let (images, reference) = (store()?, reference(&args.name)?);
-    let progress = Progress::new(args.quiet);
-    let settings = PullSettings {
-        platform: platform(args.platform.as_deref())?,
-        transfer: Transfer::of_user(progress.observer()).map_err(refused)?,
-    };
     let before = images.find(&reference.to_string()).ok();
-    let image = runtime()?.block_on(images.pull(&reference, &settings)).map_err(failed)?;
+    let image = fetched(&images, &reference, args.platform.as_deref(), args.quiet)?;
     if args.quiet {
         return print_stdout(&format!("{reference}\n"));
     }
     let is_new = before.is_none_or(|before| before.manifest != image.manifest);
     let status = if is_new { "Downloaded newer image for" } else { "Image is up to date for" };
     print_stdout(&format!("Digest: {}\nStatus: {status} {}\n{reference}\n", image.manifest, args.name))
+}
+
+/// Fetches an image, and shows how far that is.
+pub fn fetched(
+    images: &Images,
+    reference: &Reference,
+    wanted: Option<&str>,
+    quiet: bool,
+) -> Result<Image, Fail> {
+    let progress = Progress::new(quiet);
+    let settings = PullSettings {
+        platform: platform(wanted)?,
+        transfer: Transfer::of_user(progress.observer()).map_err(refused)?,
+    };
+    runtime()?.block_on(images.pull(reference, &settings)).map_err(failed)
 }
 
 pub fn push(args: &PushArgs) -> Result<ExitCode, Fail> {
