@@ -140,11 +140,12 @@ fn is_wanted(image: &Image, filters: &Filters) -> bool {
         && filters.any("reference", reference)
 }
 
-fn inspect(_asked: &Asked, image: &Image) -> Answered {
+fn inspect(asked: &Asked, image: &Image) -> Answered {
     let config = &image.config;
     let inner =
         serde_json::to_value(config.config()).map_err(|error| Failure::internal(error.to_string()))?;
-    json(&json!({
+    let inner = if inner.is_null() { json!({}) } else { inner };
+    let mut all = json!({
         "Id": image.id.to_string(),
         "RepoTags": familiar_all(&image.names),
         "RepoDigests": familiar_all(&image.digests),
@@ -153,7 +154,7 @@ fn inspect(_asked: &Asked, image: &Image) -> Answered {
         "Created": super::inspect::time(created(image)),
         "DockerVersion": "",
         "Author": config.author().clone().unwrap_or_default(),
-        "Config": if inner.is_null() { json!({}) } else { inner },
+        "Config": &inner,
         "Architecture": image.platform.architecture,
         "Variant": image.platform.variant.clone().unwrap_or_default(),
         "Os": image.platform.os,
@@ -162,7 +163,12 @@ fn inspect(_asked: &Asked, image: &Image) -> Answered {
         "GraphDriver": { "Name": super::system::DRIVER, "Data": {} },
         "RootFS": { "Type": "layers", "Layers": config.rootfs().diff_ids() },
         "Metadata": { "LastTagTime": super::inspect::time(None) },
-    }))
+    });
+    // Of the container that the image was made of; Compose 1 still reads it.
+    if asked.minor < 45 {
+        all["ContainerConfig"] = inner;
+    }
+    json(&all)
 }
 
 fn history(_asked: &Asked, image: &Image) -> Answered {

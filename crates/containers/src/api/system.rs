@@ -142,7 +142,8 @@ fn fixed() -> Value {
     let commit = json!({ "ID": "", "Expected": "" });
     let without = json!({
         "SwapLimit": false, "CPUShares": false, "CPUSet": false, "PidsLimit": false, "OomKillDisable": false,
-        "IPv4Forwarding": true, "BridgeNfIptables": false, "BridgeNfIp6tables": false, "Debug": false,
+        // Nothing here is bridged: that is nothing to warn of.
+        "IPv4Forwarding": true, "BridgeNfIptables": true, "BridgeNfIp6tables": true, "Debug": false,
         "ExperimentalBuild": false, "NFd": 0, "NGoroutines": 0, "NEventsListener": 0, "HttpProxy": "",
         "HttpsProxy": "", "NoProxy": "", "Isolation": "", "InitBinary": "", "Labels": [],
         "ContainerdCommit": commit, "RuncCommit": commit, "InitCommit": commit,
