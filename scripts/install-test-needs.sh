@@ -32,6 +32,10 @@ need redis-server command -v redis-server
 need mariadb-server test -x /usr/sbin/mariadbd
 need nats-server command -v nats-server
 need nginx test -x /usr/sbin/nginx
+# The clients are what is needed; where policy-rc.d says no, or there is no systemd, nothing is started.
+need docker.io test -x /usr/bin/docker
+need docker-compose test -x /usr/bin/docker-compose
+need bsdutils command -v script
 need docker-registry command -v docker-registry
 need postgresql test -d /usr/lib/postgresql
 need procps test -x /bin/kill

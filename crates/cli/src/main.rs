@@ -9,6 +9,7 @@ mod check;
 mod compile;
 mod containers;
 mod dapr;
+mod docker_api;
 mod fail;
 mod file_id;
 mod grants;
@@ -66,6 +67,7 @@ enum Verb {
     Inspect(inspect::Args),
     Cache(cache::Args),
     Key(key::Args),
+    DockerApi(docker_api::Args),
     /// Print a completion script for a shell
     Completions {
         shell: clap_complete::Shell,
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         Verb::Compile(args) => compile::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Key(args) => key::run(args),
+        Verb::DockerApi(args) => docker_api::run(args),
         Verb::Cache(args) => cache::run(args),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sampan", &mut std::io::stdout());

@@ -158,7 +158,7 @@ impl Place {
 }
 
 /// Opens beneath a folder as if that were the root.
-fn beneath(folder: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+pub(crate) fn beneath(folder: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o644) } else { Mode::empty() };
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     Ok(openat2(folder, path, flags | OFlags::CLOEXEC, mode, resolve)?)

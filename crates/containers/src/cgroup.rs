@@ -22,7 +22,7 @@ pub struct Cgroup {
     unified: bool,
 }
 
-fn is_unified() -> bool {
+pub fn is_unified() -> bool {
     Path::new(ROOT).join("cgroup.controllers").exists()
 }
 

@@ -2,13 +2,14 @@
 
 use crate::bundle;
 use crate::folder::{Container, Containers, SHORT_ID, check_name};
-use crate::record::{self, Config, Mount, Restart, Source, State, Status};
-use crate::{Error, copy};
+use crate::record::{self, Config, Mount, Port, Restart, Source, State, Status};
+use crate::{Error, annotations, copy};
 use chrono::Utc;
 use oci_spec::image::ImageConfiguration;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -50,7 +51,9 @@ impl Config {
                 self.exposed.push(port.clone());
             }
         }
-        for (key, value) in image.labels().iter().flatten() {
+        // An image does not grant itself anything.
+        let own = |key: &str| key.starts_with(annotations::PREFIX) && key != annotations::KIND;
+        for (key, value) in image.labels().iter().flatten().filter(|(key, _)| !own(key)) {
             self.labels.entry(key.clone()).or_insert_with(|| value.clone());
         }
         for target in image.volumes().iter().flatten() {
@@ -58,6 +61,21 @@ impl Config {
             if !self.mounts.iter().any(same) {
                 let source = Source::Volume(String::new());
                 self.mounts.push(Mount { source, target: target.clone(), read_only: false });
+            }
+        }
+    }
+
+    /// Adds a port of this machine for each that the image exposes and nobody has published: one that is free.
+    pub fn publish_exposed(&mut self) {
+        for text in &self.exposed {
+            let (number, udp) = match text.split_once('/') {
+                Some((number, protocol)) => (number, protocol == "udp"),
+                None => (text.as_str(), false),
+            };
+            let Ok(guest_port) = number.parse() else { continue };
+            if !self.ports.iter().any(|port| port.guest_port == guest_port && port.udp == udp) {
+                let host_address = Ipv4Addr::UNSPECIFIED.into();
+                self.ports.push(Port { host_address, host_port: 0, guest_port, udp });
             }
         }
     }
@@ -301,7 +319,7 @@ fn remove_folder(folder: &Path) -> Result<(), Error> {
     fs::remove_dir_all(folder).map_err(Error::file(folder))
 }
 
-fn random_id() -> Result<String, Error> {
+pub(crate) fn random_id() -> Result<String, Error> {
     let mut bytes = [0; 32];
     let path = Path::new("/dev/urandom");
     fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(Error::file(path))?;

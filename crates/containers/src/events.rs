@@ -53,7 +53,7 @@ impl Events {
     }
 
     /// What happened between two times, in order, and what happens from now on if `until` is not given. Ends when
-    /// `to` returns false.
+    /// `to` returns false; while nothing happens, `goes_on` is asked every few seconds.
     ///
     /// # Errors
     /// If the file cannot be read or watched.
@@ -61,6 +61,7 @@ impl Events {
         &self,
         since: Option<DateTime<Utc>>,
         until: Option<DateTime<Utc>>,
+        goes_on: &dyn Fn() -> bool,
         to: &mut dyn FnMut(Event) -> bool,
     ) -> Result<(), Error> {
         let begin = Utc::now();
@@ -87,7 +88,7 @@ impl Events {
                     return Ok(());
                 }
             }
-            if until.is_some_and(|until| until <= Utc::now()) || !watch.wait(until)? {
+            if until.is_some_and(|until| until <= Utc::now()) || !goes_on() || !watch.wait(until)? {
                 return Ok(());
             }
         }

@@ -6,13 +6,30 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A change that inotify does not tell of (a file system without it) is seen after this time.
-const AT_LEAST_EVERY: Duration = Duration::from_secs(2);
+pub const AT_LEAST_EVERY: Duration = Duration::from_secs(2);
+
+/// That a name in a folder means something else, or nothing any more.
+pub const NAMES: WatchFlags = WatchFlags::CREATE.union(WatchFlags::MOVED_TO).union(WatchFlags::DELETE);
+
+/// What becomes readable when something in a folder changes.
+pub fn changes(folder: &Path, which: WatchFlags) -> Result<OwnedFd, Error> {
+    let failed = |error: rustix::io::Errno| Error::File { path: folder.to_owned(), error: error.into() };
+    let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(failed)?;
+    inotify::add_watch(&inotify, folder, which).map_err(failed)?;
+    Ok(inotify)
+}
+
+/// Reads what changed away: only that something did counts.
+pub fn forget(changes: impl AsFd) {
+    let mut buffer = [0; 4096];
+    while rustix::io::read(&changes, &mut buffer).is_ok_and(|count| count > 0) {}
+}
 
 /// A file that is followed.
 pub struct Watch {
@@ -27,12 +44,9 @@ pub struct Watch {
 impl Watch {
     /// Begins at the file's first line.
     pub fn new(path: &Path) -> Result<Self, Error> {
-        let failed = |error: rustix::io::Errno| Error::File { path: path.to_owned(), error: error.into() };
-        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(failed)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         // The folder too: a file that is begun anew is another.
-        let changes = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE;
-        inotify::add_watch(&inotify, folder, changes).map_err(failed)?;
+        let inotify = changes(folder, NAMES | WatchFlags::MODIFY)?;
         let file = File::open(path).map_err(Error::file(path))?;
         let inode = file.metadata().map_err(Error::file(path))?.ino();
         Ok(Watch { path: path.to_owned(), reader: BufReader::new(file), inode, inotify, partial: Vec::new() })
@@ -85,9 +99,7 @@ impl Watch {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(Error::File { path: self.path.clone(), error: error.into() }),
         }
-        let mut buffer = [0; 4096];
-        // Only that there was something counts.
-        while rustix::io::read(&self.inotify, &mut buffer).is_ok_and(|count| count > 0) {}
+        forget(&self.inotify);
         Ok(true)
     }
 }

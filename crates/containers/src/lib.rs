@@ -5,6 +5,7 @@
 //! in another one, which it tells what to do by an OCI runtime spec; this crate knows no engine.
 
 pub mod annotations;
+pub mod api;
 mod archive;
 mod bundle;
 mod cgroup;

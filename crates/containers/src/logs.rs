@@ -170,11 +170,17 @@ impl Wanted {
 }
 
 impl Container {
-    /// What the container has written, in order. Ends when `to` returns false.
+    /// What the container has written, in order. Ends when `to` returns false; while nothing is written, `goes_on` is
+    /// asked every few seconds.
     ///
     /// # Errors
     /// If the log cannot be read.
-    pub fn logs(&self, wanted: &Wanted, to: &mut dyn FnMut(Logged) -> bool) -> Result<(), Error> {
+    pub fn logs(
+        &self,
+        wanted: &Wanted,
+        goes_on: &dyn Fn() -> bool,
+        to: &mut dyn FnMut(Logged) -> bool,
+    ) -> Result<(), Error> {
         let path = self.log_path();
         let mut last: VecDeque<Logged> = VecDeque::new();
         let mut take = |logged: Logged| match wanted.tail {
@@ -214,13 +220,14 @@ impl Container {
             }
         }
         // 3. What comes.
-        if wanted.follow { self.follow(&mut watch, wanted, to) } else { Ok(()) }
+        if wanted.follow { self.follow(&mut watch, wanted, goes_on, to) } else { Ok(()) }
     }
 
     fn follow(
         &self,
         watch: &mut Watch,
         wanted: &Wanted,
+        goes_on: &dyn Fn() -> bool,
         to: &mut dyn FnMut(Logged) -> bool,
     ) -> Result<(), Error> {
         loop {
@@ -231,7 +238,7 @@ impl Container {
                     return Ok(());
                 }
             }
-            if !live || !watch.wait(wanted.until)? {
+            if !live || !goes_on() || !watch.wait(wanted.until)? {
                 return Ok(());
             }
         }

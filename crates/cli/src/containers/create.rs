@@ -160,23 +160,9 @@ fn made(containers: &Containers, args: &Args) -> Result<Container, Fail> {
     config.image_id = found.image.id.to_string();
     config.complete(&found.image.config);
     if named.publish_all {
-        publish_exposed(&mut config);
+        config.publish_exposed();
     }
     Ok(containers.create(config, Files::Image(&found.rootfs))?)
-}
-
-fn publish_exposed(config: &mut Config) {
-    for text in &config.exposed {
-        let (number, udp) = match text.split_once('/') {
-            Some((number, protocol)) => (number, protocol == "udp"),
-            None => (text.as_str(), false),
-        };
-        let Ok(guest_port) = number.parse() else { continue };
-        if !config.ports.iter().any(|port| port.guest_port == guest_port && port.udp == udp) {
-            let host_address = std::net::Ipv4Addr::UNSPECIFIED.into();
-            config.ports.push(Port { host_address, host_port: 0, guest_port, udp });
-        }
-    }
 }
 
 /// The flags as a container's configuration.

@@ -24,7 +24,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<ExitCode, Fail> {
     let mut out = std::io::stdout();
-    folder()?.events().read(args.since, args.until, &mut |event| {
+    folder()?.events().read(args.since, args.until, &|| true, &mut |event| {
         let line = if args.json { serde_json::to_string(&event).unwrap_or_default() } else { line(&event) };
         writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
     })?;

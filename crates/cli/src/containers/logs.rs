@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Fail> {
         ..Wanted::default()
     };
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-    container.logs(&wanted, &mut |logged| {
+    container.logs(&wanted, &|| true, &mut |logged| {
         let mut text = logged.text;
         if args.timestamps {
             text.insert_str(0, &format!("{} ", logged.time.to_rfc3339_opts(SecondsFormat::Nanos, true)));
