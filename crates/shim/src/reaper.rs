@@ -1,7 +1,7 @@
 //! How children of the server end. There is one place that waits for all of them, because the server also inherits
 //! processes that nobody here has started: those of containers that share its PID namespace, and containers' own.
 
-use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 use std::collections::HashMap;
 use std::io;
 use std::process::Child;
@@ -84,7 +84,7 @@ impl Reaper {
 
     fn reap(&self) {
         let mut awaited = self.lock();
-        while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if let Some(sender) = awaited.remove(&pid.as_raw_nonzero().get()) {
                 sender.send_replace(Some(Exit { status: code(status), at: SystemTime::now() }));
             }
