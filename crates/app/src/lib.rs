@@ -8,6 +8,7 @@ pub mod dapr;
 mod diagnostic;
 mod gateway;
 mod grants;
+mod grants_text;
 mod limits;
 mod manifest;
 mod messaging;

@@ -1,16 +1,17 @@
 //! `sampan inspect`: what a wasm file is, holds, and may ask for.
 
+use crate::containers;
 use crate::fail::{Fail, print_stdout};
 use sampan_engine::detect::DetectError;
 use sampan_engine::inspect::{inspect, render_text};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Show what a wasm file is, imports, exports and may ask for
+/// Show what a wasm file is, imports, exports and may ask for; or all that is known of a container
 #[derive(clap::Args)]
 pub struct Args {
-    /// FILE.wasm, FILE.wat, or - for standard input
+    /// FILE.wasm, FILE.wat, - for standard input, or a container
     file: PathBuf,
 
     /// Print JSON
@@ -24,6 +25,9 @@ const MAX_BYTES: u64 = 4 << 30;
 const WIDTH: usize = 80;
 
 pub fn run(args: Args) -> Result<ExitCode, Fail> {
+    if let Some(text) = container(&args.file)? {
+        return print_stdout(&text);
+    }
     let name = args.file.display();
     let mut bytes = Vec::new();
     let read = if args.file.as_os_str() == "-" {
@@ -53,4 +57,16 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
         return print_stdout(&format!("{json}\n"));
     }
     print_stdout(&render_text(&report, WIDTH))
+}
+
+/// What is known of a container, if the name is none of a file.
+fn container(name: &Path) -> Result<Option<String>, Fail> {
+    let Some(text) = name.to_str().filter(|_| !name.is_file() && name != Path::new("-")) else {
+        return Ok(None);
+    };
+    let Ok(container) = containers::folder().and_then(|folder| Ok(folder.find(text)?)) else {
+        return Ok(None);
+    };
+    let described = containers::described(&container)?;
+    Ok(Some(format!("{:#}\n", serde_json::Value::from(vec![described]))))
 }

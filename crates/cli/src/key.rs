@@ -47,6 +47,11 @@ pub fn trusted() -> Vec<PublicKey> {
     listed.public_keys()
 }
 
+/// Where keys are kept.
+pub fn folder() -> Option<PathBuf> {
+    Some(Keys::of_user().ok()?.folder().to_owned())
+}
+
 pub fn run(args: Args) -> Result<ExitCode, Fail> {
     let keys = Keys::of_user().map_err(fail)?;
     match args.action.unwrap_or(Action::List { json: false }) {

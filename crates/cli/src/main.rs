@@ -7,10 +7,12 @@ mod cache;
 mod channels;
 mod check;
 mod compile;
+mod containers;
 mod dapr;
 mod fail;
 mod file_id;
 mod grants;
+mod guest;
 mod inspect;
 mod key;
 mod manifest;
@@ -21,6 +23,7 @@ mod shim;
 mod up;
 mod watch;
 
+use crate::fail::Fail;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -41,6 +44,16 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Run(Box<run::Args>),
+    /// Make a container of an image, without starting it
+    Create(Box<run::Args>),
+    #[command(flatten)]
+    Containers(containers::Verb),
+    #[command(name = sampan_containers::GUEST, hide = true)]
+    Guest(guest::Args),
+    #[command(name = sampan_containers::SUPERVISE, hide = true)]
+    Supervise {
+        folder: std::path::PathBuf,
+    },
     New(new::Args),
     Build(build::Args),
     Check(check::Args),
@@ -68,6 +81,12 @@ fn main() -> ExitCode {
     };
     let result = match verb {
         Verb::Run(args) => run::run(*args),
+        Verb::Create(args) => containers::create(&args),
+        Verb::Containers(verb) => containers::dispatch(verb),
+        Verb::Guest(args) => guest::run(&args),
+        Verb::Supervise { folder } => {
+            sampan_containers::supervise(&folder).map(|()| ExitCode::SUCCESS).map_err(Fail::from)
+        }
         Verb::New(args) => new::run(args),
         Verb::Build(args) => build::run(args),
         Verb::Check(args) => check::run(args),

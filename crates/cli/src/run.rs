@@ -1,5 +1,6 @@
 //! `sampan run`: a program, from its source to its exit code.
 
+use crate::containers::{self, ContainerArgs};
 use crate::dapr::Beside;
 use crate::fail::Fail;
 use crate::grants::GrantArgs;
@@ -17,23 +18,26 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Run a WebAssembly program, module or component
+/// Run a WebAssembly program: a module, a component, or an image as a container
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// The program (FILE.wasm, FILE.wat, or - for standard input) and its arguments
+    /// The program (FILE.wasm, FILE.wat, - for standard input, or an image) and its arguments
     // One list, so that a flag behind the program is the program's, also where Sampan has one of that name.
     #[arg(value_names = ["SOURCE", "ARGS"], required = true, trailing_var_arg = true)]
     command: Vec<OsString>,
 
     #[command(flatten)]
-    grants: GrantArgs,
+    pub grants: GrantArgs,
 
     #[command(flatten)]
-    limits: LimitArgs,
+    pub limits: LimitArgs,
 
     #[command(flatten)]
-    options: OptionArgs,
+    pub options: OptionArgs,
+
+    #[command(flatten)]
+    pub container: ContainerArgs,
 }
 
 const AFTER_HELP: &str = "\
@@ -44,14 +48,14 @@ Exit codes: the program's own; 124 --timeout; 125 wrong flags or grants;
 /// How much the guest may use.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Limits")]
-struct LimitArgs {
+pub struct LimitArgs {
     /// All memory of the guest, for example 64m
     #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
-    memory: Option<u64>,
+    pub memory: Option<u64>,
 
     /// Time until the guest is stopped, for example 200ms, 5s
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    timeout: Option<Duration>,
+    pub timeout: Option<Duration>,
 
     /// Processor time until the guest is stopped
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -59,7 +63,7 @@ struct LimitArgs {
 
     /// Instructions until the guest is stopped, about
     #[arg(long, value_name = "COUNT")]
-    fuel: Option<u64>,
+    pub fuel: Option<u64>,
 
     /// Call stack of the guest [default: 4m]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
@@ -68,10 +72,10 @@ struct LimitArgs {
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Running")]
-struct OptionArgs {
+pub struct OptionArgs {
     /// Working directory of the guest, inside a mount
     #[arg(short, long, value_name = "GUEST")]
-    workdir: Option<String>,
+    pub workdir: Option<String>,
 
     /// Call this exported function; its arguments follow the source
     #[arg(long, value_name = "FUNCTION")]
@@ -97,17 +101,17 @@ struct OptionArgs {
     #[arg(long)]
     timing: bool,
 
-    /// Accepted as Docker has it: standard input is always passed on
-    #[arg(short, long, hide_short_help = true)]
-    interactive: bool,
+    /// Pass standard input on to a container; to a program it always is
+    #[arg(short, long)]
+    pub interactive: bool,
 
-    /// Accepted as Docker has it: a terminal is always passed on
-    #[arg(short, long, hide_short_help = true)]
-    tty: bool,
+    /// Give a container a terminal; a program always has this one
+    #[arg(short, long)]
+    pub tty: bool,
 
-    /// Accepted as Docker has it: nothing is left behind
-    #[arg(long, hide_short_help = true)]
-    rm: bool,
+    /// Remove the container when it ends; of a program nothing is left anyhow
+    #[arg(long)]
+    pub rm: bool,
 }
 
 /// `-O`: the levels of compilers that users know.
@@ -121,6 +125,9 @@ pub fn parse_optimize(text: &str) -> Result<Optimize, String> {
 }
 
 pub fn run(mut args: Args) -> Result<ExitCode, Fail> {
+    if containers::is_for_container(&args) {
+        return containers::run(args);
+    }
     // 1. What was asked for.
     args.take_dapr_folder();
     let (path, guest_args) = command(&args)?;
@@ -139,7 +146,8 @@ pub fn run(mut args: Args) -> Result<ExitCode, Fail> {
     // 3. Run it, and tell how it ended.
     let coredump = args.options.coredump.clone();
     let local = dapr.as_ref().map(Beside::local);
-    let options = Options { wasi: standard_streams(), coredump, local, exit_on_signals: true };
+    let options =
+        Options { wasi: standard_streams(), coredump, local, exit_on_signals: true, counters: None };
     let outcome = command::run(loaded, &program, options);
     if let Some(timing) = timing {
         eprint!("{}", timing.text(&outcome));
@@ -148,6 +156,20 @@ pub fn run(mut args: Args) -> Result<ExitCode, Fail> {
 }
 
 impl Args {
+    /// What is to be run.
+    pub fn source(&self) -> &Path {
+        // One at least is required.
+        self.command.first().map_or(Path::new(""), Path::new)
+    }
+
+    /// What follows the source.
+    ///
+    /// # Errors
+    /// If it is not text.
+    pub fn rest(&self) -> Result<Vec<String>, Fail> {
+        self.command.iter().skip(1).map(text).collect()
+    }
+
     /// `--dapr FOLDER SOURCE`: the value is optional, so the folder was read as the program. No folder is one.
     fn take_dapr_folder(&mut self) {
         let is_folder = self.command.len() > 1 && Path::new(&self.command[0]).is_dir();
@@ -159,15 +181,15 @@ impl Args {
 
 /// Where the program is, and its arguments.
 fn command(args: &Args) -> Result<(&Path, Vec<String>), Fail> {
-    let (source, rest) = args.command.split_first().expect("the list is required");
-    let text = |arg: &OsString| {
-        arg.clone().into_string().map_err(|arg| {
-            Fail::new(format!("the argument `{}` is not UTF-8", arg.display()))
-                .help("WASI passes text only")
-                .code(exit_code::CANNOT_START)
-        })
-    };
-    Ok((Path::new(source), rest.iter().map(text).collect::<Result<_, _>>()?))
+    Ok((args.source(), args.rest()?))
+}
+
+fn text(arg: &OsString) -> Result<String, Fail> {
+    arg.clone().into_string().map_err(|arg| {
+        Fail::new(format!("the argument `{}` is not UTF-8", arg.display()))
+            .help("WASI passes text only")
+            .code(exit_code::CANNOT_START)
+    })
 }
 
 fn program(args: &Args, source: &Path, guest_args: Vec<String>) -> Result<Program, Fail> {
@@ -243,7 +265,7 @@ fn source(path: &Path) -> Result<Source, Fail> {
     Ok(Source::Bytes { name, bytes })
 }
 
-fn load(source: &Source, settings: &Settings, no_cache: bool) -> Result<Loaded, Fail> {
+pub fn load(source: &Source, settings: &Settings, no_cache: bool) -> Result<Loaded, Fail> {
     let cache = if no_cache { None } else { Cache::of_user() };
     let progress = CompileProgress::new(&source.name());
     let observe = |step| progress.observe(step);
@@ -265,7 +287,7 @@ fn load(source: &Source, settings: &Settings, no_cache: bool) -> Result<Loaded, 
     Ok(loaded)
 }
 
-fn finish(outcome: Outcome) -> Result<ExitCode, Fail> {
+pub fn finish(outcome: Outcome) -> Result<ExitCode, Fail> {
     if let Some(failure) = outcome.failure {
         return Err(Fail::from(failure).code(outcome.exit_code));
     }

@@ -144,7 +144,9 @@ async fn token(
             let known = credentials.is_some();
             return Err(PullError::Refused { host, status, message: String::new(), known });
         }
-        StatusCode::TOO_MANY_REQUESTS => return Err(PullError::TooMany { host, message: String::new() }),
+        StatusCode::TOO_MANY_REQUESTS => {
+            return Err(PullError::TooMany { host, message: String::new(), after: None });
+        }
         _ => return Err(PullError::Status { host, status, message: String::new() }),
     }
     let body = client.whole(&url, response.into_body(), TOKEN_MAX_BYTES).await?;

@@ -54,11 +54,19 @@ impl Default for Timeouts {
 
 pub struct Client {
     pub timeouts: Timeouts,
-    /// This machine may be asked without TLS. Only for a registry that is here itself: another one must not lead us to
-    /// what else listens here.
-    plain: bool,
+    plain: Plain,
     /// Whom this machine trusts; read when it is needed.
     tls: OnceCell<Arc<ClientConfig>>,
+}
+
+/// Who may be asked without TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plain {
+    Nobody,
+    /// Only for a registry that is here itself: another one must not lead us to what else listens here.
+    ThisMachine,
+    /// A host, and its port if that is written: a person has listed it as insecure.
+    Host(String),
 }
 
 /// What is asked.
@@ -71,7 +79,7 @@ pub struct Ask<'a> {
 }
 
 impl Client {
-    pub fn new(timeouts: Timeouts, plain: bool) -> Self {
+    pub fn new(timeouts: Timeouts, plain: Plain) -> Self {
         Client { timeouts, plain, tls: OnceCell::new() }
     }
 
@@ -85,7 +93,8 @@ impl Client {
                 headers.remove(AUTHORIZATION);
             }
             let response = self.send_to(&ask.method, &url, headers, ask.body.clone()).await?;
-            if !response.status().is_redirection() || ask.method != Method::GET {
+            let follows = ask.method == Method::GET || ask.method == Method::HEAD;
+            if !response.status().is_redirection() || !follows {
                 return Ok(response);
             }
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
@@ -104,9 +113,7 @@ impl Client {
     ) -> Result<Response<Incoming>, PullError> {
         let host = url.host().ok_or_else(|| unreachable(url, "it has no host"))?;
         let is_plain = url.scheme() == "http";
-        if !is_plain && url.scheme() != "https"
-            || is_plain && !(self.plain && is_this_machine(&host.to_string()))
-        {
+        if !is_plain && url.scheme() != "https" || is_plain && !self.may_be_plain(url, &host.to_string()) {
             return Err(unreachable(url, "it wants to be asked without TLS"));
         }
         let mut request = Request::new(Full::new(body));
@@ -135,6 +142,14 @@ impl Client {
             exchange(url, tls.map_err(|error| unreachable(url, error))?, request).await
         };
         within(url, idle, exchange).await?
+    }
+
+    fn may_be_plain(&self, url: &Url, host: &str) -> bool {
+        match &self.plain {
+            Plain::Nobody => false,
+            Plain::ThisMachine => is_this_machine(host),
+            Plain::Host(listed) => authority(url) == *listed,
+        }
     }
 
     async fn connect(&self, url: &Url, host: &Host<&str>) -> Result<TcpStream, PullError> {

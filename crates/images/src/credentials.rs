@@ -23,7 +23,8 @@ const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 /// The user's name with which helpers mark an identity token.
 const TOKEN_USER: &str = "<token>";
 
-#[derive(PartialEq, Eq)]
+/// Never printed: it has no `Debug`.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     Password {
         user: String,

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
@@ -20,11 +21,18 @@ pub enum PullError {
     #[error("the registry {host} has no such image{}", said(message))]
     NotFound { host: String, message: String },
     #[error("the registry {host} wants fewer requests (429{})", said(message))]
-    TooMany { host: String, message: String },
+    TooMany {
+        host: String,
+        message: String,
+        /// When to ask again, if the registry says it.
+        after: Option<Duration>,
+    },
     #[error("the registry {host} answers with {status}{}", said(message))]
     Status { host: String, status: StatusCode, message: String },
     #[error("{0}")]
     Credentials(String),
+    #[error("{}: {what}", path.display())]
+    Settings { path: PathBuf, what: String },
     /// Not as the specification says.
     #[error("{0}")]
     Malformed(String),
@@ -74,6 +82,9 @@ impl PullError {
             }
             PullError::Status { .. } => "try again later, or ask who runs the registry",
             PullError::Credentials(_) => "correct Docker's config.json, or store them anew by `docker login`",
+            PullError::Settings { .. } => {
+                "write {\"REGISTRY\": {\"mirrors\": [\"https://HOST\"], \"insecure\": false}}"
+            }
             PullError::Malformed(_) => "push the image anew, by a tool that follows the OCI specifications",
             PullError::Digest { .. } | PullError::Size { .. } => {
                 "try again; if it stays so, the registry or something on the way to it is damaged"

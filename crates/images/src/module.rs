@@ -7,13 +7,13 @@
 //!   Envoy Gateway use it: one archive with `plugin.wasm`.
 
 use crate::PullError;
-use crate::registry::{Descriptor, Index, Manifest};
-use crate::store::{Blob, Writer};
+use crate::blob::{Blob, Writer};
+use crate::document::{ARCHITECTURES, Descriptor, Index, Manifest, Platform};
 use flate2::read::MultiGzDecoder;
 use std::io::{self, Read};
 use tar::{Archive, Entry};
 
-const MODULES: [&str; 3] = [
+pub const MODULES: [&str; 3] = [
     "application/wasm",
     "application/vnd.wasm.content.layer.v1+wasm",
     "application/vnd.module.wasm.content.layer.v1+wasm",
@@ -22,7 +22,6 @@ const ARCHIVES: [&str; 2] =
     ["application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.oci.image.layer.v1.tar+gzip"];
 /// Operating systems of the platform, the preferred first.
 const SYSTEMS: [&str; 3] = ["wasi", "wasip1", "wasip2"];
-const ARCHITECTURES: [&str; 2] = ["wasm", "wasm32"];
 /// The file of a compat image.
 const PLUGIN: &[u8] = b"plugin.wasm";
 /// An image of one file has few.
@@ -31,7 +30,7 @@ const ENTRIES_MAX: usize = 10_000;
 const NAMED_MAX: usize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum Packing {
     /// The layer is the module.
     Plain,
     /// The layer is an archive with the module inside.
@@ -46,25 +45,25 @@ pub fn platform(index: &Index) -> Result<&Descriptor, PullError> {
             .is_some_and(|one| one.os == os && ARCHITECTURES.contains(&one.architecture.as_str()))
     };
     let found = SYSTEMS.iter().find_map(|os| index.manifests.iter().find(|one| is_for(one, os)));
-    found.ok_or_else(|| {
-        PullError::NoPlatform(named(index.manifests.iter().map(|one| match &one.platform {
-            Some(platform) => format!("{}/{}", platform.os, platform.architecture),
-            None => "an image for no platform".to_owned(),
-        })))
-    })
+    found.ok_or_else(|| PullError::NoPlatform(named(index.manifests.iter().map(platform_name))))
+}
+
+/// What an entry of an index says it is for.
+pub fn platform_name(entry: &Descriptor) -> String {
+    entry.platform.as_ref().map_or("an image for no platform".to_owned(), Platform::to_string)
 }
 
 /// The layer that is the code, or that it is in.
-pub fn layer(manifest: &Manifest) -> Result<(&Descriptor, Form), PullError> {
+pub fn layer(manifest: &Manifest) -> Result<(&Descriptor, Packing), PullError> {
     let is_module = |one: &&Descriptor| MODULES.contains(&one.media_type.as_str());
     let mut modules = manifest.layers.iter().filter(is_module);
     if let (Some(one), None) = (modules.next(), modules.next()) {
-        return Ok((one, Form::Plain));
+        return Ok((one, Packing::Plain));
     }
     if let [one] = manifest.layers.as_slice()
         && ARCHIVES.contains(&one.media_type.as_str())
     {
-        return Ok((one, Form::Archive));
+        return Ok((one, Packing::Archive));
     }
     let config = manifest.config.iter().map(|config| format!("the configuration {}", config.media_type));
     let layers = manifest.layers.iter().map(|layer| match layer.media_type.as_str() {
@@ -75,7 +74,7 @@ pub fn layer(manifest: &Manifest) -> Result<(&Descriptor, Form), PullError> {
 }
 
 /// What was found, for a message: it comes from a stranger.
-fn named(all: impl Iterator<Item = String>) -> String {
+pub fn named(all: impl Iterator<Item = String>) -> String {
     let mut names: Vec<String> = Vec::new();
     let mut more = 0;
     for name in all {

@@ -1,7 +1,7 @@
 //! Which layer, which platform, and which file of an archive is taken.
 
 use super::*;
-use crate::registry::{Document, document_of};
+use crate::document::{Document, document_of};
 use crate::{DigestAlgorithm, Store};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -29,12 +29,12 @@ fn manifest(types: &[&str]) -> Manifest {
 #[test]
 fn layers_are_known_by_their_types() {
     for (types, expected) in [
-        (&["application/wasm"][..], Some((0, Form::Plain))),
-        (&["application/json", MODULES[1]], Some((1, Form::Plain))),
-        (&[MODULES[2]], Some((0, Form::Plain))),
-        (&[ARCHIVES[0]], Some((0, Form::Archive))),
-        (&[OCI_ARCHIVE], Some((0, Form::Archive))),
-        (&[OCI_ARCHIVE, "application/wasm"], Some((1, Form::Plain))),
+        (&["application/wasm"][..], Some((0, Packing::Plain))),
+        (&["application/json", MODULES[1]], Some((1, Packing::Plain))),
+        (&[MODULES[2]], Some((0, Packing::Plain))),
+        (&[ARCHIVES[0]], Some((0, Packing::Archive))),
+        (&[OCI_ARCHIVE], Some((0, Packing::Archive))),
+        (&[OCI_ARCHIVE, "application/wasm"], Some((1, Packing::Plain))),
         (&[OCI_ARCHIVE, OCI_ARCHIVE], None),
         (&["application/wasm", "application/wasm"], None),
         (&["application/vnd.oci.image.layer.v1.tar+zstd"], None),

@@ -2,16 +2,19 @@
 //! (opencontainers/distribution-spec, `spec.md`: pulling manifests and blobs).
 
 use crate::auth::{self, Challenge};
+use crate::blob::{Blob, Hasher, Writer};
 use crate::client::{Ask, Client, authority, is_this_machine, unreachable, within};
 use crate::credentials::{self, Credentials};
-use crate::store::{Blob, Hasher, Writer};
+use crate::document::{Descriptor, Document, document};
 use crate::{Digest, DigestAlgorithm, PullError, Reference};
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use url::Url;
 
 /// As the specification advises registries.
@@ -20,124 +23,104 @@ const MANIFEST_MAX_BYTES: usize = 4 << 20;
 const ERROR_MAX_BYTES: usize = 64 << 10;
 const ERROR_SHOWN_CHARACTERS: usize = 200;
 
-pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.docker.distribution.manifest.list.v2+json";
-
-/// What a reference can mean.
-#[derive(Debug)]
-pub enum Document {
-    Manifest(Manifest),
-    Index(Index),
-}
-
-/// Of one image (opencontainers/image-spec, `manifest.md`); Docker's has the same fields.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Manifest {
-    pub config: Option<Described>,
-    #[serde(default)]
-    pub layers: Vec<Descriptor>,
-}
-
-/// A part that is of no interest but for its type.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Described {
-    pub media_type: String,
-}
-
-/// Of one image for several platforms (`image-index.md`).
-#[derive(Debug, Deserialize)]
-pub struct Index {
-    pub manifests: Vec<Descriptor>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Descriptor {
-    #[serde(default)]
-    pub media_type: String,
-    #[serde(deserialize_with = "digest")]
-    pub digest: Digest,
-    pub size: u64,
-    pub platform: Option<Platform>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub struct Platform {
-    pub os: String,
-    pub architecture: String,
-}
-
-fn digest<'de, D: Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
-    String::deserialize(from)?.parse().map_err(de::Error::custom)
-}
 
 /// Whether the registry is on this machine, and needs no TLS.
 pub fn is_here(reference: &Reference) -> bool {
     is_this_machine(reference.host().split(':').next().unwrap_or_default())
 }
 
-pub struct Registry<'a> {
-    client: &'a Client,
+/// How a repository is asked for.
+pub struct Access {
     /// `https://HOST/v2/REPOSITORY/`
-    base: Url,
-    name: String,
-    repository: String,
-    docker_config: Option<PathBuf>,
+    pub base: Url,
+    /// By which name the credentials are known.
+    pub name: String,
+    pub repository: String,
+    /// `pull`, or `pull,push`.
+    pub actions: &'static str,
+    pub docker_config: Option<PathBuf>,
+    /// Who we are, if the caller knows it.
+    pub credentials: Option<Credentials>,
+}
+
+impl Access {
+    /// The registry itself, for pulling.
+    pub fn of(reference: &Reference, docker_config: Option<&Path>) -> Result<Self, PullError> {
+        let scheme = if is_here(reference) { "http" } else { "https" };
+        Ok(Access {
+            base: base(&format!("{scheme}://{}", reference.host()), &reference.repository)?,
+            name: reference.registry.clone(),
+            repository: reference.repository.clone(),
+            actions: "pull",
+            docker_config: docker_config.map(Path::to_owned),
+            credentials: None,
+        })
+    }
+}
+
+/// `https://HOST/v2/REPOSITORY/` of `https://HOST`.
+pub fn base(root: &str, repository: &str) -> Result<Url, PullError> {
+    let base = Url::parse(&format!("{}/v2/{repository}/", root.trim_end_matches('/')));
+    base.map_err(|error| PullError::Malformed(format!("{root}: {error}")))
+}
+
+pub struct Registry<'a> {
+    pub client: &'a Client,
+    pub access: Access,
+    introduced: Mutex<Introduced>,
+}
+
+#[derive(Clone, Default)]
+struct Introduced {
     /// What the registry wanted to hear.
     authorization: Option<HeaderValue>,
+    /// Whether that says who we are.
+    known: bool,
 }
 
 impl<'a> Registry<'a> {
-    pub fn new(
-        client: &'a Client,
-        reference: &Reference,
-        docker_config: Option<&Path>,
-    ) -> Result<Self, PullError> {
-        let host = reference.host();
-        let scheme = if is_here(reference) { "http" } else { "https" };
-        let base = Url::parse(&format!("{scheme}://{host}/v2/{}/", reference.repository));
-        Ok(Registry {
-            client,
-            base: base.map_err(|error| PullError::Malformed(error.to_string()))?,
-            name: reference.registry.clone(),
-            repository: reference.repository.clone(),
-            docker_config: docker_config.map(Path::to_owned),
-            authorization: None,
-        })
+    pub fn new(client: &'a Client, access: Access) -> Self {
+        Registry { client, access, introduced: Mutex::default() }
     }
 
     /// What a reference means now, and the digest of that.
-    pub async fn manifest(&mut self, reference: &Reference) -> Result<(Digest, Document), PullError> {
-        if let Some(digest) = &reference.digest {
-            return Ok((digest.clone(), self.manifest_by_digest(digest).await?));
-        }
-        let bytes = self.manifest_bytes(reference.tag.as_deref().unwrap_or("latest")).await?;
-        Ok((Hasher::digest(DigestAlgorithm::Sha256, &bytes), document(&bytes)?))
+    pub async fn manifest(&self, reference: &Reference) -> Result<(Digest, Document), PullError> {
+        let (digest, bytes) = self.manifest_bytes(reference).await?;
+        Ok((digest, document(&bytes)?))
     }
 
-    pub async fn manifest_by_digest(&mut self, digest: &Digest) -> Result<Document, PullError> {
-        let bytes = self.manifest_bytes(&digest.to_string()).await?;
+    pub async fn manifest_by_digest(&self, digest: &Digest) -> Result<Document, PullError> {
+        document(&self.manifest_bytes_by_digest(digest).await?)
+    }
+
+    /// The bytes of what a reference means now, and their digest.
+    pub async fn manifest_bytes(&self, reference: &Reference) -> Result<(Digest, Bytes), PullError> {
+        if let Some(digest) = &reference.digest {
+            return Ok((digest.clone(), self.manifest_bytes_by_digest(digest).await?));
+        }
+        let tag = reference.tag.as_deref().unwrap_or("latest");
+        let (url, response) = self.get("manifests", tag, MANIFESTS).await?;
+        let bytes = self.client.whole(&url, response.into_body(), MANIFEST_MAX_BYTES).await?;
+        Ok((Hasher::digest(DigestAlgorithm::Sha256, &bytes), bytes))
+    }
+
+    pub async fn manifest_bytes_by_digest(&self, digest: &Digest) -> Result<Bytes, PullError> {
+        let (url, response) = self.get("manifests", &digest.to_string(), MANIFESTS).await?;
+        let bytes = self.client.whole(&url, response.into_body(), MANIFEST_MAX_BYTES).await?;
         let found = Hasher::digest(digest.algorithm, &bytes);
         if found != *digest {
             let (expected, found) = (digest.to_string(), found.to_string());
             return Err(PullError::Digest { what: "the manifest", expected, found });
         }
-        document(&bytes)
-    }
-
-    async fn manifest_bytes(&mut self, of: &str) -> Result<Bytes, PullError> {
-        let (url, response) = self.get("manifests", of, MANIFESTS).await?;
-        self.client.whole(&url, response.into_body(), MANIFEST_MAX_BYTES).await
+        Ok(bytes)
     }
 
     /// A blob that is what its descriptor says.
-    pub async fn blob(&mut self, of: &Descriptor, mut writer: Writer) -> Result<Blob, PullError> {
+    pub async fn blob(&self, of: &Descriptor, mut writer: Writer) -> Result<Blob, PullError> {
         let (url, response) = self.get("blobs", &of.digest.to_string(), "*/*").await?;
         let client = self.client;
         let mut body = response.into_body();
@@ -163,73 +146,113 @@ impl<'a> Registry<'a> {
         Ok(blob)
     }
 
-    /// A successful response, after the registry's question who we are.
+    /// A successful response to a question for a part of the repository.
     async fn get(
-        &mut self,
+        &self,
         kind: &str,
         of: &str,
         accept: &'static str,
     ) -> Result<(Url, Response<Incoming>), PullError> {
-        let url = self.base.join(&format!("{kind}/{}", of.replace(':', "%3A")));
-        let url = url.map_err(|error| unreachable(&self.base, error))?;
-        let response = self.ask(&url, accept).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return good(self.client, url, response, self.authorization.is_some()).await;
-        }
-        let Some(challenge) = auth::challenge(response.headers()) else {
-            return good(self.client, url, response, false).await;
-        };
-        drop(response);
-        let known = self.introduce(&challenge).await?;
-        let response = self.ask(&url, accept).await?;
-        good(self.client, url, response, known).await
-    }
-
-    async fn ask(&self, url: &Url, accept: &'static str) -> Result<Response<Incoming>, PullError> {
+        let url = self.url(kind, of)?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        if let Some(authorization) = &self.authorization {
-            headers.insert(AUTHORIZATION, authorization.clone());
-        }
-        let ask = Ask { method: Method::GET, url: url.clone(), headers: &headers, body: Bytes::new() };
-        self.client.send(ask).await
+        let response = self.send(Method::GET, &url, headers, Bytes::new()).await?;
+        let response = self.good(&url, response, &[StatusCode::OK]).await?;
+        Ok((url, response))
     }
 
-    /// Answers the registry's question; whether there were credentials.
-    async fn introduce(&mut self, challenge: &Challenge) -> Result<bool, PullError> {
+    /// Of a part of the repository.
+    pub fn url(&self, kind: &str, of: &str) -> Result<Url, PullError> {
+        let base = &self.access.base;
+        base.join(&format!("{kind}/{}", of.replace(':', "%3A"))).map_err(|error| unreachable(base, error))
+    }
+
+    /// The response, whatever it says, after the registry's question who we are.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, PullError> {
+        self.authorize(url, &mut headers);
+        let ask = Ask { method: method.clone(), url: url.clone(), headers: &headers, body: body.clone() };
+        let response = self.client.send(ask).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let Some(challenge) = auth::challenge(response.headers()) else { return Ok(response) };
+        drop(response);
+        self.introduce(&challenge).await?;
+        self.authorize(url, &mut headers);
+        self.client.send(Ask { method, url: url.clone(), headers: &headers, body }).await
+    }
+
+    /// Only the registry itself learns who we are: it may send us elsewhere.
+    fn authorize(&self, url: &Url, headers: &mut HeaderMap) {
+        let authorization = self.introduced().authorization.clone();
+        if let Some(authorization) = authorization.filter(|_| url.origin() == self.access.base.origin()) {
+            headers.insert(AUTHORIZATION, authorization);
+        }
+    }
+
+    /// Answers the registry's question.
+    async fn introduce(&self, challenge: &Challenge) -> Result<(), PullError> {
         let credentials = self.credentials().await?;
-        let scope = format!("repository:{}:pull", self.repository);
-        self.authorization = auth::answer(self.client, challenge, credentials.as_ref(), &scope).await?;
-        Ok(credentials.is_some())
+        let scope = format!("repository:{}:{}", self.access.repository, self.access.actions);
+        let authorization = auth::answer(self.client, challenge, credentials.as_ref(), &scope).await?;
+        *self.introduced() = Introduced { authorization, known: credentials.is_some() };
+        Ok(())
+    }
+
+    fn introduced(&self) -> MutexGuard<'_, Introduced> {
+        self.introduced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn credentials(&self) -> Result<Option<Credentials>, PullError> {
-        let Some(config) = self.docker_config.clone() else { return Ok(None) };
-        let name = self.name.clone();
+        if self.access.credentials.is_some() {
+            return Ok(self.access.credentials.clone());
+        }
+        let Some(config) = self.access.docker_config.clone() else { return Ok(None) };
+        let name = self.access.name.clone();
         let finding = tokio::task::spawn_blocking(move || credentials::find(&config, &name));
         finding.await.map_err(|error| PullError::Credentials(error.to_string()))?
+    }
+
+    /// A response with one of these states; an error out of any other.
+    pub async fn good(
+        &self,
+        url: &Url,
+        response: Response<Incoming>,
+        wanted: &[StatusCode],
+    ) -> Result<Response<Incoming>, PullError> {
+        let known = self.introduced().known;
+        good(self.client, url, response, wanted, known).await
     }
 }
 
 async fn good(
     client: &Client,
-    url: Url,
+    url: &Url,
     response: Response<Incoming>,
+    wanted: &[StatusCode],
     known: bool,
-) -> Result<(Url, Response<Incoming>), PullError> {
-    let (host, status) = (authority(&url), response.status());
-    if status == StatusCode::OK {
-        return Ok((url, response));
+) -> Result<Response<Incoming>, PullError> {
+    let (host, status) = (authority(url), response.status());
+    if wanted.contains(&status) {
+        return Ok(response);
     }
+    let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let after = after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
     // What it says beside the status is a help, and no more.
-    let body = client.whole(&url, response.into_body(), ERROR_MAX_BYTES).await.unwrap_or_default();
+    let body = client.whole(url, response.into_body(), ERROR_MAX_BYTES).await.unwrap_or_default();
     let message = message(&body);
     Err(match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             PullError::Refused { host, status, message, known }
         }
         StatusCode::NOT_FOUND => PullError::NotFound { host, message },
-        StatusCode::TOO_MANY_REQUESTS => PullError::TooMany { host, message },
+        StatusCode::TOO_MANY_REQUESTS => PullError::TooMany { host, message, after },
         _ => PullError::Status { host, status, message },
     })
 }
@@ -257,63 +280,10 @@ fn message(body: &[u8]) -> String {
     text.chars().filter(|character| !character.is_control()).take(ERROR_SHOWN_CHARACTERS).collect()
 }
 
-/// Both fields would be two documents for two readers.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Outline {
-    schema_version: Option<u64>,
-    media_type: Option<String>,
-    manifests: Option<de::IgnoredAny>,
-    layers: Option<de::IgnoredAny>,
-}
-
-fn document(bytes: &[u8]) -> Result<Document, PullError> {
-    let wrong =
-        |why: &dyn std::fmt::Display| PullError::Malformed(format!("its manifest is malformed: {why}"));
-    let outline: Outline = serde_json::from_slice(bytes).map_err(|error| wrong(&error))?;
-    if outline.schema_version != Some(2) {
-        return Err(wrong(&"it is not of version 2"));
-    }
-    if outline.manifests.is_some() && outline.layers.is_some() {
-        return Err(wrong(&"it is an index and an image at once"));
-    }
-    let says_index = outline.media_type.as_deref().is_some_and(|one| one == INDEX || one == DOCKER_LIST);
-    if outline.manifests.is_some() || says_index {
-        return serde_json::from_slice(bytes).map(Document::Index).map_err(|error| wrong(&error));
-    }
-    serde_json::from_slice(bytes).map(Document::Manifest).map_err(|error| wrong(&error))
-}
-
-#[cfg(test)]
-pub fn document_of(value: &serde_json::Value) -> Result<Document, PullError> {
-    document(value.to_string().as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn what_is_no_manifest() {
-        let digest = format!("sha256:{}", "0".repeat(64));
-        for (value, what) in [
-            (json!({}), "version 2"),
-            (json!({ "schemaVersion": 1, "fsLayers": [] }), "version 2"),
-            (json!({ "schemaVersion": 2, "layers": [], "manifests": [] }), "at once"),
-            (json!({ "schemaVersion": 2, "mediaType": INDEX }), "missing field"),
-            (json!({ "schemaVersion": 2, "layers": [{ "size": 1 }] }), "missing field"),
-            (json!({ "schemaVersion": 2, "layers": [{ "digest": "../../x", "size": 1 }] }), "digest"),
-            (json!({ "schemaVersion": 2, "layers": [{ "digest": digest, "size": -1 }] }), "invalid value"),
-            (json!([]), "invalid length"),
-        ] {
-            let error = document_of(&value).expect_err("no manifest").to_string();
-            assert!(error.contains(what), "{value}: {error}");
-        }
-        assert!(document(b"<html>").is_err());
-        let empty = document_of(&json!({ "schemaVersion": 2 }));
-        assert!(matches!(empty, Ok(Document::Manifest(manifest)) if manifest.layers.is_empty()));
-    }
 
     #[test]
     fn messages_are_short_and_plain() {

@@ -1,7 +1,9 @@
 //! What the store keeps, and what it does not take for kept.
 
 use super::*;
+use crate::blob::ABANDONED_AFTER;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 use tempfile::TempDir;
 
 fn store(max_bytes: u64) -> (TempDir, Store) {

@@ -22,6 +22,16 @@ pub struct Browser {
 /// An element of the page that is shown.
 pub struct Element(String);
 
+/// Clicks the first, unless the second is there; whether the second is there within five seconds.
+const CLICK: &str = "const [selector, effect] = arguments; \
+     const there = () => document.querySelector(effect) !== null; \
+     if (!there()) document.querySelector(selector)?.click(); \
+     return new Promise(done => { \
+         let left = 50; \
+         const look = () => there() || --left === 0 ? done(there()) : setTimeout(look, 100); \
+         look(); \
+     });";
+
 impl Browser {
     /// `None` where Chromium or its driver is not installed.
     #[track_caller]
@@ -86,6 +96,20 @@ impl Browser {
     pub fn click(&self, selector: &str) {
         let element = self.find(selector);
         self.call("POST", &format!("/element/{}/click", element.0), &json!({}));
+    }
+
+    /// Clicks an element, and again while that shows no effect, as a person does: until `effect` is there. While a
+    /// page saves or loads, its buttons do nothing.
+    #[track_caller]
+    pub fn click_until(&self, selector: &str, effect: &str) {
+        let deadline = Instant::now() + 2 * PATIENCE;
+        let click = json!({"script": CLICK, "args": [selector, effect]});
+        while Instant::now() < deadline {
+            if self.call("POST", "/execute/sync", &click) == true {
+                return;
+            }
+        }
+        panic!("clicking {selector} does not show {effect}");
     }
 
     /// Types into an element, as a person does.

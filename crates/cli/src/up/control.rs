@@ -233,6 +233,10 @@ impl Running {
     /// Reads the manifests anew, proves what changed, and swaps it in; or leaves everything as it is.
     fn reload(&mut self, watches: &[watch::Watch]) -> Result<String, Fail> {
         let begin = Instant::now();
+        if self.files.is_empty() {
+            return Err(Fail::new("the app of a container is not loaded anew")
+                .help("make a new image, and a container of it"));
+        }
         // 1. Everything that can fail.
         let mut apps = read(&self.files, &self.args)?;
         let progress = Loading::new();

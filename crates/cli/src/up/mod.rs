@@ -72,6 +72,9 @@ const AFTER_HELP: &str = "\
 SIGTERM and Ctrl-C let requests end, then stop. SIGHUP loads the manifests anew: what changed is
 compiled and proven first, then swapped in; if anything is wrong, the running version goes on.";
 
+/// Who stops a container waits ten seconds before it kills.
+const CONTAINER_DRAIN: Duration = Duration::from_secs(9);
+
 /// `--admin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Admin {
@@ -92,11 +95,32 @@ fn parse_admin(text: &str) -> Result<Admin, String> {
 pub fn run(args: Args) -> Result<ExitCode, Fail> {
     // 1. What the manifests say.
     let files = manifests(&args)?;
-    let mut apps = read(&files, &args)?;
+    let apps = read(&files, &args)?;
     if args.build || args.watch {
         build_all(apps.iter().flat_map(|app| &app.components))?;
     }
 
+    serve(args, files, apps)
+}
+
+/// An app of a container: it listens where the container's ports are, and is never read anew.
+pub fn serve_container(app: App, listen: Vec<SocketAddr>, memory: Option<u64>) -> Result<ExitCode, Fail> {
+    let args = Args {
+        files: Vec::new(),
+        listen,
+        admin: None,
+        watch: false,
+        build: false,
+        env_file: Vec::new(),
+        memory,
+        access_log: None,
+        drain: CONTAINER_DRAIN,
+        no_wasi_0_3: false,
+    };
+    serve(args, Vec::new(), vec![app])
+}
+
+fn serve(args: Args, files: Vec<PathBuf>, mut apps: Vec<App>) -> Result<ExitCode, Fail> {
     // 2. Sockets first: that a port is taken shall be known before anything is compiled.
     let places = listeners::places(&apps, &args.listen);
     let listeners =

@@ -63,9 +63,11 @@ fn write_post(browser: &Browser, up: &Up, title: &str, text: &str) {
     // The greeting that lies over the editor at its first use; it comes up again until all is loaded.
     browser.click(".components-modal__header button[aria-label='Close']");
     // While the editor saves a draft by itself, which takes a while on a busy machine, these do nothing.
-    browser.click(".editor-post-publish-panel__toggle:not([aria-disabled='true'])");
-    browser.click(".editor-post-publish-button:not([aria-disabled='true'])");
-    browser.click(".post-publish-panel__postpublish-header a");
+    let (panel, button) = (".editor-post-publish-panel__toggle", ".editor-post-publish-button");
+    browser.click_until(&format!("{panel}:not([aria-disabled='true'])"), button);
+    let published = ".post-publish-panel__postpublish-header a";
+    browser.click_until(&format!("{button}:not([aria-disabled='true'])"), published);
+    browser.click(published);
     browser.wait_for(".wp-block-post-title", title);
     browser.wait_for(".entry-content", text);
 }

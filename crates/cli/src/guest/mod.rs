@@ -1,0 +1,100 @@
+//! The guest of a container, from its OCI runtime spec: one wiring for the supervisor of `run -d` and for containerd's
+//! shim.
+//!
+//! [`prepare`] finds the code and has it compiled, or mapped; [`Guest::run`] opens what is granted and runs. Between
+//! the two, the shim enters the container's namespaces.
+
+mod confine;
+mod entry;
+mod served;
+mod stats;
+mod verb;
+mod words;
+
+pub use verb::{Args, run};
+
+use crate::fail::Fail;
+use entry::{Entry, Kind};
+use oci_spec::runtime::Spec;
+use sampan_app::{Grants, Limits, Mount, Program};
+use sampan_engine::{Loaded, Profile, Settings, Source};
+use sampan_runtime::command::{self, Options};
+use sampan_runtime::{exit_code, standard_streams};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// A guest that is ready to run.
+pub struct Guest {
+    what: What,
+    grants: Grants,
+    limits: Limits,
+}
+
+enum What {
+    /// A program, from its start to its exit code.
+    Program { loaded: Box<Loaded>, program: Box<Program> },
+    /// What answers requests.
+    Served { entry: Entry, words: words::Serving },
+}
+
+/// Reads what the spec says and makes its code ready.
+///
+/// # Errors
+/// If the spec makes no sense, or there is nothing to run.
+pub fn prepare(spec: &Spec, rootfs: &Path) -> Result<Guest, Fail> {
+    let words = words::Words::of(spec)?;
+    let entry = entry::find(&words, rootfs)?;
+    let (grants, limits) = (words.grants, words.limits);
+    if let Kind::Program = entry.kind {
+        let settings = Settings { fuel: limits.fuel.is_some(), ..Settings::new(Profile::Program) };
+        let loaded = Box::new(crate::run::load(&Source::File(entry.file.clone()), &settings, false)?);
+        let program = Box::new(Program {
+            args: words.args,
+            workdir: Some(words.workdir),
+            entry: match entry.function {
+                Some(function) => sampan_app::Entry::Invoke { function, args: Vec::new() },
+                None => sampan_app::Entry::Command,
+            },
+            ..Program::default()
+        });
+        return Ok(Guest { what: What::Program { loaded, program }, grants, limits });
+    }
+    Ok(Guest { what: What::Served { entry, words: words.serving }, grants, limits })
+}
+
+impl Guest {
+    /// Runs it with `root` as its `/`.
+    ///
+    /// # Errors
+    /// Why it could not, or what ended it.
+    pub fn run(
+        self,
+        root: &Path,
+        read_only: bool,
+        counters: Option<Arc<command::Counters>>,
+    ) -> Result<ExitCode, Fail> {
+        let Guest { what, mut grants, limits } = self;
+        grants.mounts.insert(0, Mount { host: root.to_owned(), guest: "/".to_owned(), read_only });
+        match what {
+            What::Program { loaded, mut program } => {
+                program.grants = grants;
+                program.limits = limits;
+                let options = Options {
+                    wasi: standard_streams(),
+                    coredump: None,
+                    local: None,
+                    exit_on_signals: true,
+                    counters,
+                };
+                crate::run::finish(command::run(*loaded, &program, options))
+            }
+            What::Served { entry, words } => served::serve(&entry, words, grants, limits, root),
+        }
+    }
+}
+
+/// A wrong word in a spec.
+fn wrong(what: impl std::fmt::Display) -> Fail {
+    Fail::new(format!("the container cannot be started: {what}")).code(exit_code::CANNOT_START)
+}
