@@ -40,7 +40,6 @@ pub async fn create(shared: Arc<Shared>, asked: &CreateTaskRequest) -> Result<Ar
         bundle: bundle.clone(),
         rootfs: asked.rootfs.iter().map(mount).collect(),
         process: None,
-        init_pid: None,
         terminal: asked.terminal,
         systemd_cgroup: options.systemd_cgroup,
         no_pivot_root: options.no_pivot_root,

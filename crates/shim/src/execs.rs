@@ -120,7 +120,6 @@ impl Container {
             bundle: self.bundle.clone(),
             rootfs: Vec::new(),
             process: Some(description),
-            init_pid: Some(inner.init.pid),
             terminal: streams.terminal,
             systemd_cgroup: false,
             no_pivot_root: false,

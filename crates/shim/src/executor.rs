@@ -2,11 +2,12 @@
 
 use crate::{Run, seccomp};
 use libcontainer::workload::default::DefaultExecutor;
-use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use oci_spec::runtime::Spec;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::BpfProgram;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::path::Path;
 use std::rc::Rc;
@@ -35,6 +36,13 @@ impl Executor for Workload {
         close_all_but(&self.keep);
         self.confine()?;
         std::process::exit(run(Path::new("/")).into());
+    }
+
+    /// A guest's variables are its grants. The process has none, because they would mean something to Sampan: `HOME`, for
+    /// one, says where native code is kept, and it would be taken from the image.
+    fn setup_envs(&self, envs: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
+        let envs = if self.guest.is_some() { HashMap::new() } else { envs };
+        DefaultExecutor {}.setup_envs(envs)
     }
 
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {

@@ -92,8 +92,8 @@ fn make_process(
     rootfs: &Path,
 ) -> Result<Made> {
     // 2. The description, as it will be run.
-    let (mut spec, seen_root) = describe(request, rootfs)?;
-    let is_guest = entry::is_guest(&spec, &seen_root);
+    let mut spec = describe(request)?;
+    let is_guest = entry::is_guest(&spec, rootfs);
     let filters = match spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) {
         Some(profile) => seccomp::compile(profile)?,
         None => Vec::new(),
@@ -104,7 +104,7 @@ fn make_process(
 
     // 3. The guest's code. Compiling takes threads, and then all begins anew, with the code in the cache.
     let guest = match is_guest {
-        true => Some((guests.prepare)(&spec, &seen_root).map_err(Fail::invalid)?),
+        true => Some((guests.prepare)(&spec, rootfs).map_err(Fail::invalid)?),
         false => None,
     };
     if has_threads()? {
@@ -122,17 +122,16 @@ fn make_process(
     Ok(Made { pid, has_own_pids, terminal })
 }
 
-/// The description with the process that is to run, and where the container's `/` can be seen from here.
-fn describe(request: &Request, rootfs: &Path) -> Result<(Spec, PathBuf)> {
+/// The container's description, with the process that is to run.
+fn describe(request: &Request) -> Result<Spec> {
     let Some(process) = &request.process else {
-        return Ok((spec::load(&request.bundle.join("config.json"))?, rootfs.to_owned()));
+        return spec::load(&request.bundle.join("config.json"));
     };
     let mut spec = spec::load(&request.state.join("config.json"))?;
     let file = File::open(process).context("cannot read the process's description")?;
     let process = serde_json::from_reader(std::io::BufReader::new(file)).context("the process's description")?;
     spec.set_process(Some(process));
-    let init = request.init_pid.ok_or_else(|| Fail::invalid("the container has no process"))?;
-    Ok((spec, PathBuf::from(format!("/proc/{init}/root"))))
+    Ok(spec)
 }
 
 /// A process opens its own streams again by `/dev/stdout`, so FIFOs belong to its user (as runc does).

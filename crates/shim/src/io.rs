@@ -9,7 +9,7 @@ mod terminal;
 
 use crate::fail::{Context, Fail, Result};
 use crate::reaper::Reaper;
-use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, open};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 pub use terminal::{Terminal, pollable};
@@ -64,7 +64,8 @@ pub fn open_all(streams: &Streams, owner: &Owner, reaper: &Reaper) -> Result<Ope
     }
     // The server opened without waiting; the process wants to wait.
     for end in [&stdin, &stdout, &stderr] {
-        fcntl_setfl(end, OFlags::empty()).context("a standard stream")?;
+        let flags = fcntl_getfl(end).context("a standard stream")?;
+        fcntl_setfl(end, flags - OFlags::NONBLOCK).context("a standard stream")?;
     }
     Ok(Opened { ends: [stdin, stdout, stderr], held, copied: None })
 }

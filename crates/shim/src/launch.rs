@@ -33,8 +33,6 @@ pub struct Request {
     pub rootfs: Vec<Mount>,
     /// A file with the process, if it joins a container that is there.
     pub process: Option<PathBuf>,
-    /// Of the container's first process, then.
-    pub init_pid: Option<i32>,
     pub terminal: bool,
     pub systemd_cgroup: bool,
     pub no_pivot_root: bool,
