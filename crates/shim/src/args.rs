@@ -69,7 +69,9 @@ impl Args {
                 _ => {
                     let value = match value {
                         Some(value) => value,
-                        None => text(all.next().ok_or_else(|| Fail::invalid(format!("-{name} needs a value")))?)?,
+                        None => {
+                            text(all.next().ok_or_else(|| Fail::invalid(format!("-{name} needs a value")))?)?
+                        }
                     };
                     args.set(name, value)?;
                 }

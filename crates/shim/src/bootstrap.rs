@@ -47,15 +47,18 @@ fn read_stdin() -> Result<Vec<u8>> {
 
 fn decode(input: &[u8], args: &Args, ttrpc_address: String) -> Result<Request> {
     // An `Any` decodes as `BootstrapParams` too: its two fields are strings there as well. The identity tells.
-    let params = BootstrapParams::parse_from_bytes(input)
-        .ok()
-        .filter(|params| !input.is_empty() && params.instance_id == args.id && params.namespace == args.namespace);
+    let params = BootstrapParams::parse_from_bytes(input).ok().filter(|params| {
+        !input.is_empty() && params.instance_id == args.id && params.namespace == args.namespace
+    });
     let request = match params {
         Some(params) => Request {
             options: options_among(&params)?,
             grpc_address: params.containerd_grpc_address,
             ttrpc_address: params.containerd_ttrpc_address,
-            socket_dir: params.socket_dir.filter(|dir| !dir.is_empty()).map_or(SOCKET_DIR.into(), PathBuf::from),
+            socket_dir: params
+                .socket_dir
+                .filter(|dir| !dir.is_empty())
+                .map_or(SOCKET_DIR.into(), PathBuf::from),
             modern: true,
         },
         None => Request {
@@ -102,7 +105,8 @@ pub fn answer(request: &Request, address: &str) -> Result<Vec<u8>> {
 pub fn print_info(argv0: &OsStr) -> Result<()> {
     read_stdin()?;
     let name = Path::new(argv0).file_name().unwrap_or_default().to_string_lossy();
-    let version = RuntimeVersion { version: env!("CARGO_PKG_VERSION").to_owned(), ..RuntimeVersion::default() };
+    let version =
+        RuntimeVersion { version: env!("CARGO_PKG_VERSION").to_owned(), ..RuntimeVersion::default() };
     let info = RuntimeInfo {
         name: name.strip_prefix("containerd-shim-").unwrap_or(&name).to_owned(),
         version: Some(version).into(),
@@ -123,7 +127,12 @@ mod tests {
     use containerd_shim_protos::shim::oci;
 
     fn args() -> Args {
-        Args { namespace: "default".to_owned(), id: "one".to_owned(), address: "/a.sock".into(), ..Args::default() }
+        Args {
+            namespace: "default".to_owned(),
+            id: "one".to_owned(),
+            address: "/a.sock".into(),
+            ..Args::default()
+        }
     }
 
     fn systemd() -> Any {
@@ -160,6 +169,9 @@ mod tests {
         assert_eq!(request.socket_dir, Path::new("/run/x"));
         assert!(request.options.systemd_cgroup);
         let result = BootstrapResult::parse_from_bytes(&answer(&request, "unix:///s").unwrap()).unwrap();
-        assert_eq!((result.version, result.address.as_str(), result.protocol.as_str()), (3, "unix:///s", "ttrpc"));
+        assert_eq!(
+            (result.version, result.address.as_str(), result.protocol.as_str()),
+            (3, "unix:///s", "ttrpc")
+        );
     }
 }

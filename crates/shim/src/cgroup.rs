@@ -28,7 +28,9 @@ impl Cgroup {
     /// Processes of the group and of groups in it.
     pub fn pids(&self) -> Vec<i32> {
         let folder = match self {
-            Cgroup::V1(folders) => ["pids", "memory", "cpuacct", "devices"].iter().find_map(|name| folders.get(*name)),
+            Cgroup::V1(folders) => {
+                ["pids", "memory", "cpuacct", "devices"].iter().find_map(|name| folders.get(*name))
+            }
             Cgroup::V2(folder) => Some(folder),
         };
         let mut pids = Vec::new();
@@ -119,7 +121,10 @@ pub fn join(path: &str, pid: u32) -> io::Result<()> {
     };
     for folder in folders {
         fs::create_dir_all(&folder)?;
-        fs::OpenOptions::new().write(true).open(folder.join("cgroup.procs"))?.write_all(pid.to_string().as_bytes())?;
+        fs::OpenOptions::new()
+            .write(true)
+            .open(folder.join("cgroup.procs"))?
+            .write_all(pid.to_string().as_bytes())?;
     }
     Ok(())
 }

@@ -121,7 +121,10 @@ impl Container {
     }
 
     pub fn announce_exit(&self, id: &str, process: Option<&mut Process>) {
-        let Some((process, exit)) = process.and_then(|process| process.exit().map(|exit| (process, exit))) else { return };
+        let Some((process, exit)) = process.and_then(|process| process.exit().map(|exit| (process, exit)))
+        else {
+            return;
+        };
         if std::mem::replace(&mut process.is_announced, true) {
             return;
         }

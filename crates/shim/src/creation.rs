@@ -70,12 +70,7 @@ pub async fn create(shared: Arc<Shared>, asked: &CreateTaskRequest) -> Result<Ar
         cgroup,
         has_own_pids,
         shared,
-        inner: Mutex::new(Inner {
-            init,
-            status: Status::CREATED,
-            execs: HashMap::new(),
-            is_deleted: false,
-        }),
+        inner: Mutex::new(Inner { init, status: Status::CREATED, execs: HashMap::new(), is_deleted: false }),
     });
     announce(&container, asked, pid);
     tokio::spawn(container.clone().watch());

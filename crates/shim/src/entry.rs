@@ -22,10 +22,17 @@ pub fn is_guest(spec: &Spec, rootfs: &Path) -> bool {
     let path = Path::new(first.split_once('#').map_or(first.as_str(), |(path, _)| path));
     let is_bare = path.components().count() == 1 && !path.is_absolute();
     let env = process.env().as_ref().map(Vec::as_slice).unwrap_or_default();
-    let search = env.iter().find_map(|variable| variable.strip_prefix("PATH=")).filter(|_| is_bare).unwrap_or_default();
+    let search = env
+        .iter()
+        .find_map(|variable| variable.strip_prefix("PATH="))
+        .filter(|_| is_bare)
+        .unwrap_or_default();
     let folders = search.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let candidates = folders.chain([process.cwd().clone()]).map(|folder| folder.join(path));
-    let Some((path, mut file)) = candidates.filter_map(|path| Some((open_inside(rootfs, &path)?, path))).map(|(file, path)| (path, file)).next()
+    let Some((path, mut file)) = candidates
+        .filter_map(|path| Some((open_inside(rootfs, &path)?, path)))
+        .map(|(file, path)| (path, file))
+        .next()
     else {
         return false;
     };

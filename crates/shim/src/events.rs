@@ -73,7 +73,11 @@ async fn deliver(address: String, mut queue: mpsc::Receiver<Envelope>) {
     }
 }
 
-async fn forward(address: &str, client: &mut Option<EventsClient>, request: &ForwardRequest) -> ttrpc::Result<()> {
+async fn forward(
+    address: &str,
+    client: &mut Option<EventsClient>,
+    request: &ForwardRequest,
+) -> ttrpc::Result<()> {
     let client = match client {
         Some(client) => client,
         None => {

@@ -46,7 +46,10 @@ impl Inner {
         if exec.is_empty() {
             return Ok(&mut self.init);
         }
-        let known = self.execs.get_mut(exec).ok_or_else(|| Fail::not_found(format!("process {exec} does not exist")))?;
+        let known = self
+            .execs
+            .get_mut(exec)
+            .ok_or_else(|| Fail::not_found(format!("process {exec} does not exist")))?;
         known.process.as_mut().ok_or_else(|| not_started(exec))
     }
 
@@ -167,7 +170,8 @@ impl Container {
             Err(_) => Deleted { pid: 0, exit: Exit { status: 0, at: std::time::SystemTime::now() } },
             Ok(process) => {
                 let exit = process.exit();
-                let exit = exit.ok_or_else(|| Fail::precondition(format!("process {id} is still running")))?;
+                let exit =
+                    exit.ok_or_else(|| Fail::precondition(format!("process {id} is still running")))?;
                 self.announce_exit(id, Some(&mut *process));
                 std::mem::take(&mut process.held).finish().await;
                 Deleted { pid: process.pid, exit }

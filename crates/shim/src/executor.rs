@@ -52,7 +52,8 @@ impl Executor for Workload {
 
 impl Workload {
     fn confine(&self) -> Result<(), ExecutorError> {
-        let failed = |what: &str, error: &dyn std::fmt::Display| ExecutorError::Other(format!("{what}: {error}"));
+        let failed =
+            |what: &str, error: &dyn std::fmt::Display| ExecutorError::Other(format!("{what}: {error}"));
         for filter in self.filters.iter() {
             seccomp::install(filter).map_err(|error| failed("cannot install the seccomp profile", &error))?;
         }

@@ -53,7 +53,8 @@ fn answer(channel: &OwnedFd, reply: &Reply, terminal: Option<&OwnedFd>) -> Resul
     if !descriptors.is_empty() {
         control.push(SendAncillaryMessage::ScmRights(&descriptors));
     }
-    sendmsg(channel, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL).context("the server is gone")?;
+    sendmsg(channel, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)
+        .context("the server is gone")?;
     Ok(())
 }
 
@@ -129,7 +130,8 @@ fn describe(request: &Request) -> Result<Spec> {
     };
     let mut spec = spec::load(&request.state.join("config.json"))?;
     let file = File::open(process).context("cannot read the process's description")?;
-    let process = serde_json::from_reader(std::io::BufReader::new(file)).context("the process's description")?;
+    let process =
+        serde_json::from_reader(std::io::BufReader::new(file)).context("the process's description")?;
     spec.set_process(Some(process));
     Ok(spec)
 }
@@ -170,7 +172,8 @@ fn begin_anew(channel: &OwnedFd, launch: Launch) -> Fail {
 
 /// What is open now, but the channel: the standard streams, and what the guest's code and grants need.
 fn open_descriptors(channel: &OwnedFd) -> Result<Vec<i32>> {
-    let names: Vec<_> = fs::read_dir("/proc/self/fd").context("cannot read /proc/self/fd")?.flatten().collect();
+    let names: Vec<_> =
+        fs::read_dir("/proc/self/fd").context("cannot read /proc/self/fd")?.flatten().collect();
     let numbers = names.iter().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     // Reading the list took a descriptor itself, which is closed by now.
     let is_open = |fd: &i32| fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_ok();
@@ -199,7 +202,8 @@ fn build(request: &Request, spec: &Spec, workload: Workload, console: Option<&Co
         .with_detach(true)
         .build()
         .context("cannot make the container")?;
-    let pid = container.pid().ok_or_else(|| Fail::internal("cannot make the container", "it has no process"))?;
+    let pid =
+        container.pid().ok_or_else(|| Fail::internal("cannot make the container", "it has no process"))?;
     Ok(pid.as_raw())
 }
 

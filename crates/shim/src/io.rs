@@ -101,7 +101,9 @@ fn path(name: &str) -> Result<&Path> {
     match name.split_once("://") {
         None => Ok(Path::new(name)),
         Some(("file" | "fifo", path)) => Ok(Path::new(path)),
-        Some((scheme, _)) => Err(Fail::invalid(format!("streams of the kind {scheme}:// are not supported here"))),
+        Some((scheme, _)) => {
+            Err(Fail::invalid(format!("streams of the kind {scheme}:// are not supported here")))
+        }
     }
 }
 

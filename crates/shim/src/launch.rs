@@ -10,8 +10,8 @@ use crate::reaper::{Exits, Reaper};
 use containerd_shim_protos::ttrpc::Code;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType, recvmsg,
-    send, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType,
+    recvmsg, send, socketpair,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
@@ -86,13 +86,9 @@ pub fn launch(reaper: &Reaper, request: &Request, streams: [OwnedFd; 3]) -> Resu
     let launched = match reply {
         None => Err(Fail::internal("cannot make the container's process", "the helper process died")),
         Some(Reply::Failed { message }) => Err(Fail::new(Code::UNKNOWN, message)),
-        Some(Reply::Made { pid, has_own_pids }) => adopt(reaper, pid).map(|(handle, exits)| Launched {
-            pid,
-            handle,
-            exits,
-            terminal,
-            has_own_pids,
-        }),
+        Some(Reply::Made { pid, has_own_pids }) => {
+            adopt(reaper, pid).map(|(handle, exits)| Launched { pid, handle, exits, terminal, has_own_pids })
+        }
     };
     if launched.is_ok() {
         send(&ours, &[0], SendFlags::NOSIGNAL).context("cannot answer the helper process")?;
@@ -104,7 +100,8 @@ pub fn launch(reaper: &Reaper, request: &Request, streams: [OwnedFd; 3]) -> Resu
 }
 
 fn adopt(reaper: &Reaper, pid: i32) -> Result<(OwnedFd, Exits)> {
-    let number = Pid::from_raw(pid).ok_or_else(|| Fail::internal("the helper process", "no number of a process"))?;
+    let number =
+        Pid::from_raw(pid).ok_or_else(|| Fail::internal("the helper process", "no number of a process"))?;
     let handle = pidfd_open(number, PidfdFlags::empty()).context("cannot hold the container's process")?;
     Ok((handle, reaper.expect(pid)))
 }

@@ -3,7 +3,9 @@
 //! Source: containerd, `core/mount/mount_linux.go`.
 
 use crate::fail::{Context, Fail, Result};
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount,
+};
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -38,7 +40,8 @@ fn mount_one(one: &Mount, rootfs: &Path, nodev: bool) -> Result<()> {
         parsed.shorten()?;
     }
     let failed = || format!("cannot mount {} at {}", one.kind, target.display());
-    let data = CString::new(parsed.data).map_err(|_| Fail::invalid("an option of a mount has a zero in it"))?;
+    let data =
+        CString::new(parsed.data).map_err(|_| Fail::invalid("an option of a mount has a zero in it"))?;
     let is_bind = parsed.flags.contains(MountFlags::BIND);
     let kind = if is_bind { "" } else { &one.kind };
     mount(&*one.source, &target, kind, parsed.flags, Some(data.as_c_str())).context(failed())?;
@@ -96,11 +99,15 @@ impl Options {
             common = common.parent().unwrap_or(Path::new("/"));
         }
         std::env::set_current_dir(common).context("the folder of the layers")?;
-        let short = folders.iter().map(|folder| folder.strip_prefix(common).unwrap_or(folder).to_string_lossy());
+        let short =
+            folders.iter().map(|folder| folder.strip_prefix(common).unwrap_or(folder).to_string_lossy());
         let short: Vec<_> = short.collect();
         self.data = self.data.replace(&lower, &short.join(":"));
         if self.data.len() > DATA_MAX {
-            return Err(Fail::invalid(format!("the image has {} layers, more than the kernel can mount", folders.len())));
+            return Err(Fail::invalid(format!(
+                "the image has {} layers, more than the kernel can mount",
+                folders.len()
+            )));
         }
         Ok(())
     }
@@ -166,7 +173,8 @@ mod tests {
 
     #[test]
     fn options_are_flags_or_data() {
-        let options = ["ro", "nosuid", "rbind", "rprivate", "index=off", "rw", "lowerdir=/a:/b"].map(str::to_owned);
+        let options =
+            ["ro", "nosuid", "rbind", "rprivate", "index=off", "rw", "lowerdir=/a:/b"].map(str::to_owned);
         let parsed = Options::of(&options);
         assert_eq!(parsed.flags, MountFlags::NOSUID | MountFlags::BIND | MountFlags::REC);
         assert_eq!(parsed.propagation, Some(MountPropagationFlags::PRIVATE | MountPropagationFlags::REC));

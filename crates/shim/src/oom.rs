@@ -19,7 +19,9 @@ use tokio::io::unix::AsyncFd;
 /// Watches until the container's group is gone. Where that cannot be watched, nothing is told.
 pub fn watch(container: &Arc<Container>) {
     let watched = match &container.cgroup {
-        Cgroup::V1(folders) => folders.get("memory").map(|folder| (counter(folder), folder.join("memory.oom_control"))),
+        Cgroup::V1(folders) => {
+            folders.get("memory").map(|folder| (counter(folder), folder.join("memory.oom_control")))
+        }
         Cgroup::V2(folder) => Some((changes(folder), folder.join("memory.events"))),
     };
     if let Some((Ok(descriptor), file)) = watched

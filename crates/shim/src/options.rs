@@ -115,7 +115,8 @@ mod tests {
     fn all_three_forms() {
         let runc = oci::Options { systemd_cgroup: true, no_pivot_root: true, ..oci::Options::default() };
         let runc = any("containerd.runc.v1.Options", runc.write_to_bytes().unwrap());
-        let cri = "SystemdCgroup = true\nNoPivotRoot = true\nBinaryName = \"\"\n# other keys are other runtimes'";
+        let cri =
+            "SystemdCgroup = true\nNoPivotRoot = true\nBinaryName = \"\"\n# other keys are other runtimes'";
         for form in [
             runc.clone(),
             any("types.googleapis.com/containerd.runc.v1.Options", runc.value),
@@ -130,7 +131,8 @@ mod tests {
 
     #[test]
     fn damaged_options() {
-        for value in [vec![], vec![0x1a], vec![0x1a, 0xff, 0xff, 0xff, 0xff], vec![0x1a, 9, b'x'], vec![8, 1]] {
+        for value in [vec![], vec![0x1a], vec![0x1a, 0xff, 0xff, 0xff, 0xff], vec![0x1a, 9, b'x'], vec![8, 1]]
+        {
             let form = any("runtimeoptions.v1.Options", value.clone());
             assert_eq!(Options::of_any(&form).unwrap(), Options::default(), "{value:?}");
         }

@@ -30,7 +30,10 @@ impl Pod {
             return Err(Fail::new(Code::ALREADY_EXISTS, format!("container {id} exists already")));
         }
         if containers.len() >= CONTAINERS_MAX {
-            return Err(Fail::new(Code::RESOURCE_EXHAUSTED, format!("the pod has {CONTAINERS_MAX} containers")));
+            return Err(Fail::new(
+                Code::RESOURCE_EXHAUSTED,
+                format!("the pod has {CONTAINERS_MAX} containers"),
+            ));
         }
         containers.insert(id.to_owned(), None);
         Ok(())

@@ -30,7 +30,14 @@ impl Process {
         if let (Some(device), Some((from, to))) = (launched.terminal, copied) {
             held.terminal = Some(Terminal::copy(device, from, to)?);
         }
-        Ok(Process { pid: launched.pid, handle: launched.handle, exits: launched.exits, held, streams, is_announced: false })
+        Ok(Process {
+            pid: launched.pid,
+            handle: launched.handle,
+            exits: launched.exits,
+            held,
+            streams,
+            is_announced: false,
+        })
     }
 
     pub fn exit(&self) -> Option<Exit> {
@@ -55,14 +62,18 @@ impl Process {
         };
         match std::io::Error::last_os_error() {
             _ if sent == 0 => Ok(()),
-            error if error.raw_os_error() == Some(libc::ESRCH) => Err(Fail::not_found("process already finished")),
+            error if error.raw_os_error() == Some(libc::ESRCH) => {
+                Err(Fail::not_found("process already finished"))
+            }
             error => Err(error).context("cannot send the signal"),
         }
     }
 
     pub fn resize(&self, columns: u32, rows: u32) -> Result<()> {
-        let size = |number: u32| u16::try_from(number).map_err(|_| Fail::invalid("the terminal is too large"));
-        let terminal = self.held.terminal.as_ref().ok_or_else(|| Fail::precondition("the process has no terminal"))?;
+        let size =
+            |number: u32| u16::try_from(number).map_err(|_| Fail::invalid("the terminal is too large"));
+        let terminal =
+            self.held.terminal.as_ref().ok_or_else(|| Fail::precondition("the process has no terminal"))?;
         terminal.resize(size(columns)?, size(rows)?)
     }
 }

@@ -118,7 +118,8 @@ mod tests {
             let reaper = Reaper::default();
             tokio::spawn(reaper.run().unwrap());
             let mut all = Vec::new();
-            for (script, status) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -15 $$", 143)] {
+            for (script, status) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -15 $$", 143)]
+            {
                 let started = reaper.spawn(|| Command::new("/bin/sh").args(["-c", script]).spawn()).unwrap();
                 all.push((script, status, started));
             }

@@ -25,6 +25,7 @@ pub fn apply(container: &Container, resources: &LinuxResources) -> Result<()> {
         container_name: container.id().to_owned(),
     };
     let manager = create_cgroup_manager(config).context("the container's control group")?;
-    let options = ControllerOpt { resources, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
+    let options =
+        ControllerOpt { resources, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
     manager.apply(&options).context("cannot change the container's limits")
 }

@@ -4,9 +4,12 @@
 
 use crate::fail::{Context, Fail, Result};
 use crate::syscalls;
-use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall};
+use oci_spec::runtime::{
+    LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall,
+};
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
 };
 use std::collections::BTreeMap;
 
@@ -56,7 +59,8 @@ pub fn install(program: &BpfProgram) -> std::io::Result<()> {
     let filter = program.as_ptr().cast::<libc::sock_filter>().cast_mut();
     let program = libc::sock_fprog { len: length, filter };
     // SAFETY: the kernel reads `len` instructions, which live until the call is over, and writes nothing.
-    let result = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program, 0, 0) };
+    let result =
+        unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program, 0, 0) };
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
@@ -95,7 +99,8 @@ fn condition(arg: &LinuxSeccompArg) -> Result<SeccompCondition> {
         // Its first value is the mask.
         Op::ScmpCmpMaskedEq => (SeccompCmpOp::MaskedEq(arg.value()), arg.value_two().unwrap_or_default()),
     };
-    let index = u8::try_from(arg.index()).map_err(|_| Fail::invalid("the seccomp profile names argument 256 or more"))?;
+    let index = u8::try_from(arg.index())
+        .map_err(|_| Fail::invalid("the seccomp profile names argument 256 or more"))?;
     SeccompCondition::new(index, SeccompCmpArgLen::Qword, operator, value).context("the seccomp profile")
 }
 

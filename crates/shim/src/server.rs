@@ -52,7 +52,8 @@ async fn serve(args: &Args) -> Result<()> {
 
 /// `start` hands it over as standard input, which is nothing's from then on.
 fn take_listener() -> Result<UnixListener> {
-    let listener = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).context("no socket was passed")?;
+    let listener =
+        rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).context("no socket was passed")?;
     let null = std::fs::File::open("/dev/null").context("cannot open /dev/null")?;
     rustix::stdio::dup2_stdin(&null).context("cannot leave standard input")?;
     let listener = UnixListener::from(listener);

@@ -12,17 +12,18 @@ use crate::pod::Pod;
 use crate::reaper::exit_of;
 use async_trait::async_trait;
 use containerd_shim_protos::api::{
-    CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest, CreateTaskResponse,
-    DeleteRequest, DeleteResponse, Empty, ExecProcessRequest, KillRequest, PauseRequest, PidsRequest, PidsResponse,
-    ProcessInfo, ResizePtyRequest, ResumeRequest, ShutdownRequest, StartRequest, StartResponse, StateRequest,
-    StateResponse, StatsRequest, StatsResponse, Status, UpdateTaskRequest, WaitRequest, WaitResponse,
+    CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest,
+    CreateTaskResponse, DeleteRequest, DeleteResponse, Empty, ExecProcessRequest, KillRequest, PauseRequest,
+    PidsRequest, PidsResponse, ProcessInfo, ResizePtyRequest, ResumeRequest, ShutdownRequest, StartRequest,
+    StartResponse, StateRequest, StateResponse, StatsRequest, StatsResponse, Status, UpdateTaskRequest,
+    WaitRequest, WaitResponse,
 };
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::{Message, MessageField};
 use containerd_shim_protos::shim::oci::ProcessDetails;
 use containerd_shim_protos::shim_async::{Task, create_task};
-use containerd_shim_protos::ttrpc::asynchronous::Service;
 use containerd_shim_protos::ttrpc::r#async::TtrpcContext;
+use containerd_shim_protos::ttrpc::asynchronous::Service;
 use containerd_shim_protos::ttrpc::{self, Code};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,7 +47,9 @@ fn rename(service: Service) -> Service {
 }
 
 /// To its end, whoever waits.
-async fn whole<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> ttrpc::Result<T> {
+async fn whole<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> ttrpc::Result<T> {
     let done = tokio::spawn(work).await.unwrap_or_else(|error| Err(Fail::internal("the shim", error)));
     Ok(done?)
 }
@@ -117,7 +120,8 @@ impl Task for Tasks {
         let container = self.pod.get(&asked.id)?;
         let execs: HashMap<i32, String> = {
             let inner = container.lock().await?;
-            let started = inner.execs.iter().filter_map(|(id, exec)| Some((exec.process.as_ref()?.pid, id.clone())));
+            let started =
+                inner.execs.iter().filter_map(|(id, exec)| Some((exec.process.as_ref()?.pid, id.clone())));
             started.collect()
         };
         let processes = container.cgroup.pids().into_iter().map(|pid| ProcessInfo {
@@ -172,7 +176,11 @@ impl Task for Tasks {
     async fn wait(&self, _: &TtrpcContext, asked: WaitRequest) -> ttrpc::Result<WaitResponse> {
         let exits = self.pod.get(&asked.id)?.lock().await?.exits(&asked.exec_id)?;
         let exit = exit_of(exits).await;
-        Ok(WaitResponse { exit_status: exit.status, exited_at: timestamp(exit.at), ..WaitResponse::default() })
+        Ok(WaitResponse {
+            exit_status: exit.status,
+            exited_at: timestamp(exit.at),
+            ..WaitResponse::default()
+        })
     }
 
     async fn stats(&self, _: &TtrpcContext, asked: StatsRequest) -> ttrpc::Result<StatsResponse> {

@@ -18,8 +18,8 @@ pub fn group(config: &Path, id: &str) -> Result<String> {
         annotations: HashMap<String, String>,
     }
     let bytes = std::fs::read(config).context(format!("cannot read {}", config.display()))?;
-    let spec: Annotated =
-        serde_json::from_slice(&bytes).context(format!("{} is no description of a container", config.display()))?;
+    let spec: Annotated = serde_json::from_slice(&bytes)
+        .context(format!("{} is no description of a container", config.display()))?;
     let named = GROUPS.iter().find_map(|name| spec.annotations.get(*name));
     Ok(named.map_or(id, String::as_str).to_owned())
 }
@@ -55,8 +55,9 @@ pub fn needs_nodev(spec: &Spec) -> bool {
 fn may_use_all_devices(spec: &Spec) -> bool {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let devices = resources.and_then(|resources| resources.devices().as_ref());
-    let all = |device: &&oci_spec::runtime::LinuxDeviceCgroup| device.major().is_none() && device.minor().is_none();
-    devices.into_iter().flatten().filter(all).next_back().is_some_and(|device| device.allow())
+    let all =
+        |device: &&oci_spec::runtime::LinuxDeviceCgroup| device.major().is_none() && device.minor().is_none();
+    devices.into_iter().flatten().rfind(all).is_some_and(|device| device.allow())
 }
 
 fn drop_mknod(spec: &mut Spec) {
@@ -205,7 +206,10 @@ mod tests {
     #[test]
     fn privileged_containers_have_all_devices() {
         for (devices, expected) in [
-            (r#"[{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 3}]"#, false),
+            (
+                r#"[{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 3}]"#,
+                false,
+            ),
             (r#"[{"allow": false, "access": "rwm"}, {"allow": true, "access": "rwm"}]"#, true),
             (r#"[]"#, false),
         ] {
@@ -217,7 +221,10 @@ mod tests {
             assert_eq!(may_use_all_devices(&spec), expected, "{devices}");
             drop_mknod(&mut spec);
             let sets = spec.process().as_ref().unwrap().capabilities().clone().unwrap();
-            assert_eq!(sets.bounding().as_ref().unwrap(), &std::collections::HashSet::from([Capability::Chown]));
+            assert_eq!(
+                sets.bounding().as_ref().unwrap(),
+                &std::collections::HashSet::from([Capability::Chown])
+            );
         }
     }
 
@@ -226,7 +233,9 @@ mod tests {
         for (path, folder) in [
             (
                 "kubepods-burstable-pod1.slice:cri-containerd:abc",
-                Some("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-abc.scope"),
+                Some(
+                    "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-abc.scope",
+                ),
             ),
             ("system.slice:docker:x", Some("/system.slice/docker-x.scope")),
             (":docker:x", Some("/system.slice/docker-x.scope")),

@@ -59,7 +59,11 @@ fn serve(args: &Args, request: &Request, path: &Path, address: &str) -> Result<(
 
 fn listen(path: &Path) -> Result<UnixListener> {
     let dir = path.parent().ok_or_else(|| Fail::invalid("the socket has no folder"))?;
-    fs::DirBuilder::new().recursive(true).mode(0o711).create(dir).context("cannot make the sockets' folder")?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(dir)
+        .context("cannot make the sockets' folder")?;
     // Nobody answered there: a shim that was killed has left it.
     let _ = fs::remove_file(path);
     let listener = UnixListener::bind(path).context(format!("cannot listen at {}", path.display()))?;
@@ -77,7 +81,8 @@ fn log() -> Stdio {
 
 /// The server is a little more likely to be killed for memory than containerd, and sits in its control group.
 fn confine(pid: u32, request: &Request) -> Result<()> {
-    let score = fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse::<i32>().ok());
+    let score =
+        fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse::<i32>().ok());
     if let Some(score) = score {
         // Without the right to lower it, it stays as containerd's is.
         let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), (score + 1).min(1000).to_string());
@@ -98,10 +103,11 @@ mod tests {
         let one = path("/run/containerd/containerd.sock", "default", "one");
         assert_eq!(one, path("/run/containerd/containerd.sock", "default", "one"));
         assert_eq!(one.to_str().unwrap().len(), "/run/s/".len() + 64);
-        for other in [path("/run/k3s/containerd.sock", "default", "one"),
+        for other in [
+            path("/run/k3s/containerd.sock", "default", "one"),
             path("/run/containerd/containerd.sock", "k8s.io", "one"),
-            path("/run/containerd/containerd.sock", "default", "two")]
-        {
+            path("/run/containerd/containerd.sock", "default", "two"),
+        ] {
             assert_ne!(one, other);
         }
     }

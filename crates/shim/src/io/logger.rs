@@ -33,14 +33,17 @@ pub fn start(uri: &str, owner: &Owner, reaper: &Reaper) -> Result<(Logger, Owned
     let ends = [output.as_raw_fd(), errors.as_raw_fd(), ready_end.as_raw_fd()];
     // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
     unsafe { command.pre_exec(move || place(ends)) };
-    let started = reaper.spawn(|| command.spawn()).context(format!("cannot start the logging program {path}"))?;
+    let started =
+        reaper.spawn(|| command.spawn()).context(format!("cannot start the logging program {path}"))?;
     drop((output, errors, ready_end));
 
     let timeout = Timespec { tv_sec: READY_SECONDS, tv_nsec: 0 };
     let mut polled = [PollFd::new(&ready, PollFlags::IN)];
     if poll(&mut polled, Some(&timeout)).context("the logging program")? == 0 {
         stop(started.pid);
-        return Err(Fail::precondition(format!("the logging program {path} was not ready within {READY_SECONDS} s")));
+        return Err(Fail::precondition(format!(
+            "the logging program {path} was not ready within {READY_SECONDS} s"
+        )));
     }
     Ok((Logger { pid: started.pid, exits: started.exits }, stdout.into(), stderr.into()))
 }
@@ -63,7 +66,8 @@ fn place(ends: [i32; 3]) -> std::io::Result<()> {
 
 /// The program's path, and its arguments: each key and its value.
 fn parse(uri: &str) -> Result<(String, Vec<String>)> {
-    let rest = uri.strip_prefix("binary://").ok_or_else(|| Fail::invalid(format!("{uri} is no logging program")))?;
+    let rest =
+        uri.strip_prefix("binary://").ok_or_else(|| Fail::invalid(format!("{uri} is no logging program")))?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let both = pairs.flat_map(|pair| match pair.split_once('=') {
@@ -79,7 +83,8 @@ fn decode(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        let code = bytes.get(at + 1..at + 3).filter(|_| byte == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        let code =
+            bytes.get(at + 1..at + 3).filter(|_| byte == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
         match code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(decoded) => {
                 out.push(decoded);

@@ -24,7 +24,8 @@ impl Terminal {
         for one in [&device, &from, &to] {
             fcntl_setfl(one, OFlags::NONBLOCK).context("the terminal")?;
         }
-        let device = Arc::new(pollable(device).map_err(|error| error.into_parts().1).context("the terminal")?);
+        let device =
+            Arc::new(pollable(device).map_err(|error| error.into_parts().1).context("the terminal")?);
         let output = tokio::spawn(pump(End::Device(device.clone()), End::of(to)));
         let input = tokio::spawn(pump(End::of(from), End::Device(device.clone())));
         Ok(Terminal { device, output, input })

@@ -2,7 +2,8 @@
 
 use super::{device, number, table};
 use containerd_shim_protos::cgroups::metrics::{
-    BlkIOEntry, BlkIOStat, CPUStat, CPUUsage, MemoryEntry, MemoryOomControl, MemoryStat, Metrics, PidsStat, Throttle,
+    BlkIOEntry, BlkIOStat, CPUStat, CPUUsage, MemoryEntry, MemoryOomControl, MemoryStat, Metrics, PidsStat,
+    Throttle,
 };
 use containerd_shim_protos::protobuf::MessageField;
 use std::collections::HashMap;
@@ -44,7 +45,11 @@ fn cpu(account: Option<&Path>, control: Option<&Path>) -> CPUStat {
         throttled_time: count("throttled_time"),
         ..Throttle::default()
     };
-    CPUStat { usage: MessageField::some(usage), throttling: MessageField::some(throttling), ..CPUStat::default() }
+    CPUStat {
+        usage: MessageField::some(usage),
+        throttling: MessageField::some(throttling),
+        ..CPUStat::default()
+    }
 }
 
 fn memory(folder: &Path) -> MemoryStat {
@@ -170,7 +175,10 @@ mod tests {
         let usage = &metrics.cpu.usage;
         assert_eq!((usage.total, usage.user, usage.kernel), (1_500_000_000, 1_200_000_000, 300_000_000));
         assert_eq!(usage.per_cpu, [1_000_000_000, 500_000_000]);
-        assert_eq!((metrics.cpu.throttling.throttled_periods, metrics.cpu.throttling.throttled_time), (3, 777));
+        assert_eq!(
+            (metrics.cpu.throttling.throttled_periods, metrics.cpu.throttling.throttled_time),
+            (3, 777)
+        );
         assert_eq!((metrics.memory.usage.usage, metrics.memory.usage.limit), (4096, 65536));
         assert_eq!((metrics.memory.rss, metrics.memory.total_inactive_file), (2048, 512));
         assert_eq!((metrics.pids.current, metrics.pids.limit), (2, 0));

@@ -141,7 +141,10 @@ mod tests {
         let metrics = read(dir.path());
         assert_eq!((metrics.cpu.usage_usec, metrics.cpu.nr_throttled), (1_500_000, 2));
         assert_eq!((metrics.memory.usage, metrics.memory.usage_limit), (4096, u64::MAX));
-        assert_eq!((metrics.memory.anon, metrics.memory.inactive_file, metrics.memory.swap_limit), (2048, 512, 0));
+        assert_eq!(
+            (metrics.memory.anon, metrics.memory.inactive_file, metrics.memory.swap_limit),
+            (2048, 512, 0)
+        );
         assert_eq!((metrics.memory_events.oom, metrics.memory_events.oom_kill), (3, 4));
         assert_eq!((metrics.pids.current, metrics.pids.limit), (2, 100));
         assert_eq!(metrics.io.usage.len(), 1);
