@@ -3,6 +3,8 @@
 use crate::{containerd, image, run, status, wait_until};
 use sampan_testing::servers::{Containerd, NAMESPACE};
 use std::fs;
+use std::path::PathBuf;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 fn detached(server: &Containerd, name: &str, id: &str) -> u32 {
@@ -82,34 +84,67 @@ fn a_killed_guest_is_137() {
     assert!(deleted.stderr.contains("137"), "{deleted:?}");
 }
 
+/// `ctr events`, into a file.
+struct Events {
+    child: Child,
+    file: PathBuf,
+}
+
+impl Events {
+    fn listen(server: &Containerd) -> Events {
+        let file = server.folder.path().join("events");
+        let output = fs::File::create(&file).unwrap();
+        let child = server.command(NAMESPACE).arg("events").stdout(output).spawn().unwrap();
+        let events = Events { child, file };
+        let mut round = 0;
+        // It does not say when it listens.
+        wait_until("an event", || {
+            round += 1;
+            server.ctr(&["namespaces", "create", &format!("heard-{round}")]);
+            fs::read_to_string(&events.file).is_ok_and(|text| !text.is_empty())
+        });
+        events
+    }
+
+    /// Of tasks of containers whose names contain this: topics, with the process where there is one.
+    fn of(&self, id: &str) -> Vec<String> {
+        let text = fs::read_to_string(&self.file).unwrap_or_default();
+        let lines = text.lines().filter(|line| line.contains(id) && line.contains(" /tasks/"));
+        lines.map(|line| {
+            let topic = line.split_whitespace().find(|word| word.starts_with("/tasks/")).unwrap();
+            let of = if line.contains("\"second\"") { " second" } else { "" };
+            format!("{}{of}", topic.trim_start_matches("/tasks/"))
+        })
+        .collect()
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[test]
 fn events_come_in_order() {
     let Some(server) = containerd(&["endless", "hello"]) else { return };
-    let mut events = server.ctr_start(&["events"]);
-    // Some events that were surely sent after the listener was there.
-    wait_until("events are heard", || {
-        server.ctr(&["namespaces", "label", NAMESPACE, "heard=yes"]);
-        events.child.try_wait().is_ok_and(|ended| ended.is_none())
-    });
-    events.wait_for_line("/namespaces/update");
+    let events = Events::listen(&server);
     for round in 0..5 {
         let id = format!("event-{round}");
         assert_eq!(server.ctr(&run(&["--rm"], &image("hello"), &[&id])).code, 0);
-        let task: Vec<String> = ["create", "start", "exit", "delete"]
-            .iter()
-            .map(|topic| events.wait_for_line(&format!("/tasks/{topic}")))
-            .collect();
-        assert!(task.iter().all(|line| line.contains(&id)), "{task:?}");
+        wait_until("the last event", || events.of(&id).len() >= 4);
+        assert_eq!(events.of(&id), ["create", "start", "exit", "delete"]);
     }
 
     detached(&server, "endless", "event-exec");
     let joined = server.ctr_start(&["task", "exec", "--exec-id", "second", "event-exec", "/endless.wasm"]);
-    for topic in ["create", "start", "exec-added", "exec-started"] {
-        events.wait_for_line(&format!("/tasks/{topic}"));
-    }
+    wait_until("it runs", || events.of("event-exec").len() >= 4);
+    assert_eq!(events.of("event-exec"), ["create", "start", "exec-added second", "exec-started second"]);
     // What joined dies with the container, and that is told first.
     assert_eq!(server.ctr(&["task", "kill", "--signal", "SIGKILL", "event-exec"]).code, 0);
-    assert!(events.wait_for_line("/tasks/exit").contains("second"));
-    assert!(!events.wait_for_line("/tasks/exit").contains("second"));
+    wait_until("both exits", || events.of("event-exec").iter().filter(|event| event.starts_with("exit")).count() == 2);
+    let ended: Vec<_> = events.of("event-exec").into_iter().filter(|event| event.starts_with("exit")).collect();
+    assert_eq!(ended, ["exit second", "exit"]);
     assert_eq!(joined.finish().code, 137);
 }

@@ -69,6 +69,8 @@ restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "/usr/lib/cni"
 conf_dir = "{at}/cni"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+default_runtime_name = "sampan"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.sampan]
 runtime_type = "{RUNTIME}"
 "#
