@@ -1,6 +1,8 @@
-//! `sampan build`: runs the build commands of an app's components, one after the other, as their output comes.
+//! `sampan build`: runs the build commands of an app's components, one after the other, as their output comes. What
+//! makes an image is in `images/build.rs`.
 
 use crate::fail::Fail;
+use crate::images;
 use crate::manifest::{self, ManifestArgs};
 use crate::watch;
 use sampan_app::{App, Build, Component, Severity};
@@ -9,18 +11,22 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
-/// Build an app's components, each by its own command
+/// Build an app's components, each by its own command; or an image, by a Dockerfile or of a whole app (-t NAME)
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     manifest: ManifestArgs,
 
-    /// Components to build [default: all that have a build command]
+    /// Components to build [default: all that have a build command]; of an image, the folder, or - for an archive
+    #[arg(value_name = "COMPONENT|FOLDER")]
     components: Vec<String>,
 
     /// Go on, and build again what changes
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tag")]
     watch: bool,
+
+    #[command(flatten)]
+    image: images::build::Args,
 }
 
 /// Of the output of a captured build, so much of the end is kept.
@@ -36,7 +42,10 @@ pub struct BuildError {
 }
 
 pub fn run(args: Args) -> Result<ExitCode, Fail> {
-    let (app, path) = read(&args.manifest)?;
+    if let Some(done) = images::build::run(&args.image, &args.manifest, &args.components) {
+        return done;
+    }
+    let (app, path) = read_app(&args.manifest)?;
     for name in &args.components {
         if !app.components.iter().any(|component| component.name == *name) {
             let names = Vec::from_iter(app.components.iter().map(|component| component.name.as_str()));
@@ -58,7 +67,8 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(args: &ManifestArgs) -> Result<(App, std::path::PathBuf), Fail> {
+/// The app of a manifest; its findings are shown.
+pub fn read_app(args: &ManifestArgs) -> Result<(App, std::path::PathBuf), Fail> {
     let stop = |diagnostics: Vec<sampan_app::Diagnostic>| {
         manifest::print(&diagnostics);
         let errors = diagnostics.iter().filter(|one| one.severity == Severity::Error).count();

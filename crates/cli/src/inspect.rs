@@ -2,16 +2,17 @@
 
 use crate::containers;
 use crate::fail::{Fail, print_stdout};
+use crate::images;
 use sampan_engine::detect::DetectError;
 use sampan_engine::inspect::{inspect, render_text};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Show what a wasm file is, imports, exports and may ask for; or all that is known of a container
+/// Show what a wasm file is, imports, exports and may ask for; or all that is known of a container or an image
 #[derive(clap::Args)]
 pub struct Args {
-    /// FILE.wasm, FILE.wat, - for standard input, or a container
+    /// FILE.wasm, FILE.wat, - for standard input, a container, or an image
     file: PathBuf,
 
     /// Print JSON
@@ -25,7 +26,7 @@ const MAX_BYTES: u64 = 4 << 30;
 const WIDTH: usize = 80;
 
 pub fn run(args: Args) -> Result<ExitCode, Fail> {
-    if let Some(text) = container(&args.file)? {
+    if let Some(text) = kept(&args.file)? {
         return print_stdout(&text);
     }
     let name = args.file.display();
@@ -59,14 +60,14 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
     print_stdout(&render_text(&report, WIDTH))
 }
 
-/// What is known of a container, if the name is none of a file.
-fn container(name: &Path) -> Result<Option<String>, Fail> {
+/// What is known of a container or an image, if the name is none of a file.
+fn kept(name: &Path) -> Result<Option<String>, Fail> {
     let Some(text) = name.to_str().filter(|_| !name.is_file() && name != Path::new("-")) else {
         return Ok(None);
     };
-    let Ok(container) = containers::folder().and_then(|folder| Ok(folder.find(text)?)) else {
-        return Ok(None);
+    let described = match containers::folder().and_then(|folder| Ok(folder.find(text)?)) {
+        Ok(container) => Some(containers::described(&container)?),
+        Err(_) => images::inspect::described(text)?,
     };
-    let described = containers::described(&container)?;
-    Ok(Some(format!("{:#}\n", serde_json::Value::from(vec![described]))))
+    Ok(described.map(|described| format!("{:#}\n", serde_json::Value::from(vec![described]))))
 }

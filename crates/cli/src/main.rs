@@ -13,6 +13,7 @@ mod fail;
 mod file_id;
 mod grants;
 mod guest;
+mod images;
 mod inspect;
 mod key;
 mod manifest;
@@ -54,6 +55,8 @@ enum Verb {
     Supervise {
         folder: std::path::PathBuf,
     },
+    #[command(flatten)]
+    Images(images::Verb),
     New(new::Args),
     Build(build::Args),
     Check(check::Args),
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Verb::Supervise { folder } => {
             sampan_containers::supervise(&folder).map(|()| ExitCode::SUCCESS).map_err(Fail::from)
         }
+        Verb::Images(verb) => images::dispatch(verb),
         Verb::New(args) => new::run(args),
         Verb::Build(args) => build::run(args),
         Verb::Check(args) => check::run(args),

@@ -228,11 +228,20 @@ impl Containers {
     /// # Errors
     /// If it runs.
     pub fn remove(&self, container: &Container, volumes: bool) -> Result<(), Error> {
-        let mut state = container.state()?;
-        let config = container.config()?;
+        if !container.state()?.status.is_live() {
+            // A supervisor that waits for the first start, or is about to go.
+            container.stop(None, None)?;
+        }
         let Some(_held) = container.try_lock()? else {
-            return Err(Error::State { name: config.name, is: "is running" });
+            return Err(Error::State { name: container.name(), is: "is running" });
         };
+        self.remove_held(container, volumes)
+    }
+
+    /// The same for whoever holds the container's lock.
+    pub(crate) fn remove_held(&self, container: &Container, volumes: bool) -> Result<(), Error> {
+        let mut state = container.state_as_written()?;
+        let config = container.config()?;
         state.status = Status::Removing;
         container.set_state(&state)?;
         let _names = self.lock()?;
@@ -252,6 +261,17 @@ impl Containers {
         }
         self.tell(container, &config, "destroy", &[]);
         Ok(())
+    }
+
+    /// Removes what is left of a container whose records cannot be read.
+    pub(crate) fn discard(&self, container: &Container) -> Result<(), Error> {
+        let _names = self.lock()?;
+        for entry in fs::read_dir(self.name_path("")).into_iter().flatten().flatten() {
+            if fs::read_link(entry.path()).is_ok_and(|id| id == Path::new(&container.id)) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        remove_folder(&container.folder)
     }
 
     /// Writes an event of a container down, with Docker's attributes.

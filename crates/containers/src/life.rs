@@ -94,18 +94,16 @@ impl Container {
     /// If its state cannot be read.
     pub fn stop(&self, signal: Option<i32>, timeout_ms: Option<u64>) -> Result<(), Error> {
         match self.ask(&Request::Stop { signal, timeout_ms })? {
-            Some((Answer::Exited(_), _)) | None => {}
+            Some((Answer::Exited(_), _)) => {}
+            None => return self.wait_for_supervisor(),
             Some((other, _)) => return Err(self.unexpected(other)),
         }
         self.wait_for_supervisor()?;
-        let config = self.config()?;
-        let containers = self.containers();
-        containers.tell(self, &config, "stop", &[]);
+        // One that is removed at its end is gone now.
+        if let Ok(config) = self.config() {
+            Containers::of(self).tell(self, &config, "stop", &[]);
+        }
         Ok(())
-    }
-
-    fn containers(&self) -> Containers {
-        Containers::of(self)
     }
 
     /// Waits until the guest has ended and is not started again by itself; its exit code.
@@ -113,11 +111,19 @@ impl Container {
     /// # Errors
     /// If its state cannot be read.
     pub fn wait(&self) -> Result<i32, Error> {
-        match self.ask(&Request::Wait)? {
-            Some((Answer::Exited(code), _)) => Ok(code),
-            Some((other, _)) => Err(self.unexpected(other)),
-            // It does not run, or ended just now: what it was is written down.
-            None => Ok(self.state()?.exit_code),
+        loop {
+            match self.ask(&Request::Wait)? {
+                Some((Answer::Exited(code), _)) => return Ok(code),
+                Some((other, _)) => return Err(self.unexpected(other)),
+                None => {}
+            }
+            // It does not run, or ended just now, or its supervisor was killed, whose lock may outlive its socket for a
+            // moment: what it was is written down.
+            self.wait_for_supervisor()?;
+            let state = self.state()?;
+            if !state.status.is_live() {
+                return Ok(state.exit_code);
+            }
         }
     }
 
@@ -159,8 +165,11 @@ impl Container {
         Err(Error::Supervisor("the supervisor does not stay".to_owned()))
     }
 
-    /// Until no supervisor has the container.
-    pub(crate) fn wait_for_supervisor(&self) -> Result<(), Error> {
+    /// Waits until no supervisor has the container: it has ended then, and is gone if it is removed at its end.
+    ///
+    /// # Errors
+    /// If its lock cannot be waited for.
+    pub fn wait_for_supervisor(&self) -> Result<(), Error> {
         let path = self.path("lock");
         let Ok(file) = File::open(&path) else { return Ok(()) };
         rustix::fs::flock(&file, rustix::fs::FlockOperation::LockShared)
@@ -214,12 +223,14 @@ impl Containers {
     /// # Errors
     /// If it cannot be removed.
     pub fn remove_by_force(&self, container: &Container, volumes: bool) -> Result<(), Error> {
-        let config = container.config()?;
-        match container.stop(Some(9), Some(0)) {
-            // One that is removed at its end is gone now.
-            Err(Error::NotFound(_)) | Ok(()) if config.auto_remove && !container.folder.exists() => Ok(()),
-            Ok(()) => self.remove(container, volumes),
-            Err(error) => Err(error),
+        container.stop(Some(9), Some(0))?;
+        if !container.folder.exists() {
+            return Ok(());
+        }
+        match self.remove(container, volumes) {
+            // Nothing else can be done with what nobody can read.
+            Err(Error::Damaged { .. }) => self.discard(container),
+            other => other,
         }
     }
 }

@@ -207,7 +207,7 @@ impl Loader<'_> {
             };
         let code_time = code_begin.elapsed();
         let kept = self.keep(key, facts, &code).and_then(|()| self.remember(file, key));
-        Ok(Loaded {
+        let loaded = Loaded {
             engine,
             code,
             starts: facts.starts,
@@ -216,7 +216,19 @@ impl Loader<'_> {
             code_time,
             not_kept: kept.err(),
             ignored: shipped.ignored,
-        })
+        };
+        Ok(self.light(loaded, key, concurrent, begin))
+    }
+
+    /// What was compiled is in this process's own memory, and so is what the compiler used. An artifact that is mapped
+    /// is shared with others, and goes where memory is short.
+    fn light(&self, mut loaded: Loaded, key: &Key, concurrent: bool, begin: Instant) -> Loaded {
+        let entry = self.cache.filter(|_| loaded.not_kept.is_none()).and_then(|cache| cache.lookup(key));
+        if let Some(mapped) = entry.and_then(|entry| self.map(entry, concurrent, begin)) {
+            (loaded.engine, loaded.code) = (mapped.engine, mapped.code);
+            give_back();
+        }
+        loaded
     }
 
     fn compile(&self, engine: &Engine, form: Form, name: &str, binary: &[u8]) -> Result<Code, LoadError> {
@@ -400,5 +412,13 @@ fn from_payload(engine: &Engine, form: Form, payload: Vec<u8>) -> Option<Code> {
         Form::Module => unsafe { Module::deserialize(engine, payload) }.ok().map(Code::Module),
         // SAFETY: as above.
         Form::Component => unsafe { Component::deserialize(engine, payload) }.ok().map(Code::Component),
+    }
+}
+/// Hands memory that was freed back to the system.
+fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it touches nothing but memory that nobody owns.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }

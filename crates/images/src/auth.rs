@@ -131,7 +131,9 @@ async fn token(
                 headers.insert(AUTHORIZATION, basic(user, password)?);
             }
             let service = service.map(|service| ("service", service));
-            url.query_pairs_mut().extend_pairs(service.into_iter().chain([("scope", scope)]));
+            // Who only says who he is asks for nothing.
+            let scope = Some(("scope", scope)).filter(|(_, scope)| !scope.is_empty());
+            url.query_pairs_mut().extend_pairs(service.into_iter().chain(scope));
             Ask { method: Method::GET, url: url.clone(), headers: &headers, body: Bytes::new() }
         }
     };

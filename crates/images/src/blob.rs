@@ -55,6 +55,7 @@ fn sweep(folder: &Path) {
 }
 
 /// A digest in the making.
+#[derive(Clone)]
 pub struct Hasher {
     algorithm: DigestAlgorithm,
     context: Context,

@@ -5,11 +5,13 @@ use crate::PullError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -122,16 +124,39 @@ fn stored(auth: &Auth) -> Result<Option<Credentials>, &'static str> {
 
 /// `docker-credential-HELPER get`: the registry on standard input, JSON on standard output.
 fn ask(helper: &str, registry: &str) -> Result<Option<Credentials>, String> {
+    let (status, said) = run_helper(helper, "get", registry.as_bytes())?;
+    if !status.success() {
+        let text = String::from_utf8_lossy(&said);
+        if text.contains("credentials not found") {
+            return Ok(None);
+        }
+        return Err(complaint(status, &said));
+    }
+    let helped: Helped = serde_json::from_slice(&said).map_err(|_| "its answer is not understood")?;
+    Ok(Some(match helped.username.as_str() {
+        TOKEN_USER => Credentials::IdentityToken(helped.secret),
+        _ => Credentials::Password { user: helped.username, password: helped.secret },
+    }))
+}
+
+/// What a helper says of its failure, for a line of a terminal.
+fn complaint(status: ExitStatus, said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said);
+    format!("{status}: {}", text.trim().chars().take(200).collect::<String>().escape_debug())
+}
+
+/// Runs a helper, and what it says on standard output.
+fn run_helper(helper: &str, verb: &str, input: &[u8]) -> Result<(ExitStatus, Vec<u8>), String> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if !helper.bytes().all(is_name) {
         return Err("that is not the name of a program".to_owned());
     }
     let mut command = Command::new(format!("docker-credential-{helper}"));
-    command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.arg(verb).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| format!("cannot run it: {error}"))?;
-    if let Some(mut input) = child.stdin.take() {
+    if let Some(mut stdin) = child.stdin.take() {
         // One that does not want to know will say so.
-        let _ = input.write_all(registry.as_bytes());
+        let _ = stdin.write_all(input);
     }
     let output = child.stdout.take().map(|output| output.take(HELPER_MAX_BYTES));
     let (sender, said) = channel();
@@ -148,19 +173,81 @@ fn ask(helper: &str, registry: &str) -> Result<Option<Credentials>, String> {
     }
     let status = child.wait().map_err(|error| error.to_string())?;
     let said = said.map_err(|_| format!("it says nothing within {HELPER_TIMEOUT:?}"))?.unwrap_or_default();
-    if !status.success() {
-        let text = String::from_utf8_lossy(&said);
-        let text = text.trim();
-        if text.contains("credentials not found") {
-            return Ok(None);
-        }
-        return Err(format!("{status}: {}", text.chars().take(200).collect::<String>().escape_debug()));
+    Ok((status, said))
+}
+
+/// The configuration as it stands, with everything that is not ours.
+fn whole(config: &Path) -> Result<Map<String, Value>, String> {
+    let mut bytes = Vec::new();
+    match File::open(config).and_then(|file| file.take(CONFIG_MAX_BYTES).read_to_end(&mut bytes)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Map::new()),
+        Err(error) => return Err(error.to_string()),
+        Ok(_) => {}
     }
-    let helped: Helped = serde_json::from_slice(&said).map_err(|_| "its answer is not understood")?;
-    Ok(Some(match helped.username.as_str() {
-        TOKEN_USER => Credentials::IdentityToken(helped.secret),
-        _ => Credentials::Password { user: helped.username, password: helped.secret },
-    }))
+    serde_json::from_slice(&bytes).map_err(|error| format!("it is not understood (line {})", error.line()))
+}
+
+/// The helper that keeps the credentials of a registry, if the configuration names one.
+fn helper_of(whole: &Map<String, Value>, key: &str) -> Option<String> {
+    let helpers = whole.get("credHelpers").and_then(Value::as_object);
+    let mut helpers = helpers.into_iter().flatten();
+    let its = helpers.find(|(name, _)| host(name) == host(key)).and_then(|(_, helper)| helper.as_str());
+    let its = its.or_else(|| whole.get("credsStore").and_then(Value::as_str));
+    its.filter(|helper| !helper.is_empty()).map(str::to_owned)
+}
+
+/// Keeps the credentials for a registry, where Docker would.
+pub fn store(config: &Path, registry: &str, user: &str, password: &str) -> Result<(), PullError> {
+    let wrong = |what: String| PullError::Credentials(format!("{}: {what}", config.display()));
+    let key = if registry == "docker.io" { DOCKER_HUB } else { registry };
+    let mut all = whole(config).map_err(wrong)?;
+    if let Some(helper) = helper_of(&all, key) {
+        let input = json!({ "ServerURL": key, "Username": user, "Secret": password }).to_string();
+        let stored = run_helper(&helper, "store", input.as_bytes());
+        let stored = stored.and_then(
+            |(status, said)| {
+                if status.success() { Ok(()) } else { Err(complaint(status, &said)) }
+            },
+        );
+        return stored.map_err(|why| wrong(format!("docker-credential-{helper}: {why}")));
+    }
+    let auths = all.entry("auths").or_insert_with(|| json!({}));
+    let auths = auths.as_object_mut().ok_or_else(|| wrong("`auths` is no object".to_owned()))?;
+    auths.insert(key.to_owned(), json!({ "auth": STANDARD.encode(format!("{user}:{password}")) }));
+    write(config, &all).map_err(|error| wrong(error.to_string()))
+}
+
+/// Forgets the credentials for a registry; whether there were any.
+pub fn erase(config: &Path, registry: &str) -> Result<bool, PullError> {
+    let wrong = |what: String| PullError::Credentials(format!("{}: {what}", config.display()));
+    let key = if registry == "docker.io" { DOCKER_HUB } else { registry };
+    let mut all = whole(config).map_err(wrong)?;
+    let mut known = false;
+    if let Some(helper) = helper_of(&all, key) {
+        let erased = run_helper(&helper, "erase", key.as_bytes());
+        known = erased.map_err(|why| wrong(format!("docker-credential-{helper}: {why}")))?.0.success();
+    }
+    if let Some(auths) = all.get_mut("auths").and_then(Value::as_object_mut) {
+        let before = auths.len();
+        auths.retain(|name, _| host(name) != host(key));
+        if auths.len() < before {
+            write(config, &all).map_err(|error| wrong(error.to_string()))?;
+            known = true;
+        }
+    }
+    Ok(known)
+}
+
+/// For this user's eyes only.
+fn write(config: &Path, all: &Map<String, Value>) -> io::Result<()> {
+    // A link of the user's own stays one.
+    let config = config.canonicalize().unwrap_or_else(|_| config.to_owned());
+    let folder = config.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut text = serde_json::to_string_pretty(all)?;
+    text.push('\n');
+    // A new file is made with the mode 0600.
+    crate::layout::write_whole(&config, text.as_bytes())
 }
 
 #[cfg(test)]

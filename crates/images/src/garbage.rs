@@ -36,6 +36,8 @@ impl Images {
             garbage.bytes += sweep(&self.layout.root.join("blobs").join(algorithm), is_garbage);
         }
         garbage.bytes += sweep(&self.layout.root.join("roots"), |name| !roots.contains(name));
+        crate::build::forget_steps(self);
+        garbage.bytes += sweep(&self.layout.root.join("contexts"), |_| true);
         let partial = self.layout.root.join("partial");
         garbage.bytes += sweep(&partial, |name| {
             let age = fs::metadata(partial.join(name))

@@ -7,6 +7,7 @@ use crate::rootfs::Limits;
 use crate::{Digest, ImageError, Reference};
 use chrono::DateTime;
 use oci_spec::image::ImageConfiguration;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -196,6 +197,15 @@ impl Images {
         })?;
         self.collect_garbage()?;
         Ok(removed)
+    }
+
+    /// The configuration of an image as it was written, with whatever is in it; of an artifact, what was made of it.
+    pub fn config(&self, image: &Image) -> Result<Value, ImageError> {
+        let wrong = |error: serde_json::Error| ImageError::Malformed(error.to_string());
+        if !image.plan.has_config || image.form != Form::Layers {
+            return serde_json::to_value(&image.config).map_err(wrong);
+        }
+        serde_json::from_slice(&self.layout.read(&image.id, CONFIG_MAX_BYTES)?).map_err(wrong)
     }
 
     fn by_id(&self, prefix: &str, entries: &[Descriptor]) -> Result<Vec<Image>, ImageError> {

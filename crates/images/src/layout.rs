@@ -5,7 +5,7 @@
 //! - `blobs/sha256/HEX`: manifests, configurations and layers.
 //! - `roots/HEX`: unpacked layers, by chain id.
 //! - `partial/HEX`: what came of blobs whose pull broke off.
-//! - `steps/HEX`: what steps of builds made.
+//! - `steps/HEX`: what steps of builds made. `contexts/`: what builds unpack while they run.
 //! - `blobs.lock`, `index.lock`, `roots.lock`: see below.
 //!
 //! Several processes share it. Every file is written under another name and renamed. `index.json` is changed under

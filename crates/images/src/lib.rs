@@ -6,6 +6,7 @@
 mod archive;
 mod auth;
 mod blob;
+mod build;
 mod client;
 mod code;
 mod compression;
@@ -25,6 +26,7 @@ mod rootfs;
 mod store;
 mod transfer;
 
+pub use build::{Bring, BuildError, BuildEvent, BuildSettings, build, build_app, context_of, epoch_s};
 pub use client::Timeouts;
 pub use code::{MODULE_MAX_BYTES, Observer, Progress, Settings, code};
 pub use credentials::Credentials;
@@ -37,4 +39,4 @@ pub use images::{Image, Images, Removed, data_dir, familiar};
 pub use rootfs::Limits;
 pub use sampan_app::{Digest, DigestAlgorithm, ParseReferenceError, Reference};
 pub use store::Store;
-pub use transfer::{PartObserver, PullSettings, Registries, Step, Transfer};
+pub use transfer::{PartObserver, PullSettings, Registries, Step, Transfer, login, logout};

@@ -199,7 +199,10 @@ impl<'a> Registry<'a> {
     /// Answers the registry's question.
     async fn introduce(&self, challenge: &Challenge) -> Result<(), PullError> {
         let credentials = self.credentials().await?;
-        let scope = format!("repository:{}:{}", self.access.repository, self.access.actions);
+        let scope = match self.access.repository.as_str() {
+            "" => String::new(),
+            repository => format!("repository:{repository}:{}", self.access.actions),
+        };
         let authorization = auth::answer(self.client, challenge, credentials.as_ref(), &scope).await?;
         *self.introduced() = Introduced { authorization, known: credentials.is_some() };
         Ok(())

@@ -3,18 +3,18 @@
 //! [`run`] is the life of a `sampan run` from loaded code on: runtime → grants → store → watchdog →
 //! instance → entry → outcome.
 
+use crate::counters::Counters;
 use crate::outcome::{Failure, Outcome, exit_code, of_error};
 use crate::{invoke, watchdog};
 use sampan_app::{Entry, Program};
 use sampan_capabilities::http::Local;
 use sampan_capabilities::{Host, UnknownImports, link_component, resolve_module_imports};
-use sampan_engine::{Code, Limiter, Loaded, MemoryUse};
+use sampan_engine::{Code, Limiter, Loaded};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 use wasmtime::component::{self, Component};
-use wasmtime::{CallHook, Error, Instance, Module, Store, WasmCoreDump};
+use wasmtime::{Error, Instance, Module, Store, WasmCoreDump};
 use wasmtime_wasi::WasiCtxBuilder;
 
 /// How to run a program, besides what it may touch.
@@ -29,36 +29,6 @@ pub struct Options {
     pub exit_on_signals: bool,
     /// Where what the guest uses is counted, for whoever asks while it runs.
     pub counters: Option<Arc<Counters>>,
-}
-
-/// What a guest uses, readable while it runs.
-#[derive(Debug, Default)]
-pub struct Counters {
-    memory: OnceLock<MemoryUse>,
-    host_calls: AtomicU64,
-}
-
-impl Counters {
-    /// All memories and tables: now, and the most at any time.
-    pub fn memory_bytes(&self) -> (u64, u64) {
-        self.memory.get().map_or((0, 0), |memory| (memory.current_bytes(), memory.peak_bytes()))
-    }
-
-    pub fn host_calls(&self) -> u64 {
-        self.host_calls.load(Ordering::Relaxed)
-    }
-
-    fn watch(self: &Arc<Self>, store: &mut Store<Host>, memory: MemoryUse) {
-        // It is the first guest that is counted here.
-        let _ = self.memory.set(memory);
-        let counters = Arc::clone(self);
-        store.call_hook(move |_, hook| {
-            if matches!(hook, CallHook::CallingHost) {
-                counters.host_calls.fetch_add(1, Ordering::Relaxed);
-            }
-            Ok(())
-        });
-    }
 }
 
 /// Runs a guest until it ends. Time limits and signals end the whole process.
@@ -106,7 +76,8 @@ async fn run_inside(loaded: Loaded, program: &Program, options: Options) -> Outc
     let mut store = Store::new(&loaded.engine, host);
     store.limiter(|host| host.limiter.as_mut());
     if let Some(counters) = &options.counters {
-        counters.watch(&mut store, memory.clone());
+        counters.set_guest(memory.clone());
+        counters.count_calls(&mut store);
     }
     if let Some(fuel) = program.limits.fuel
         && let Err(error) = store.set_fuel(fuel)

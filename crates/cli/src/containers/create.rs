@@ -1,6 +1,6 @@
 //! `sampan create`, and `sampan run` of an image or with `-d`.
 
-use super::attach::{How, exit_code, join};
+use super::attach::{How, Left, exit_code, join};
 use super::verbs::{restart_policy, signal};
 use super::{folder, image};
 use crate::fail::{Fail, print_stdout};
@@ -123,7 +123,11 @@ pub fn run(args: Args) -> Result<ExitCode, Fail> {
         .map_err(|error| at_start(error.into()))?;
     container.start().map_err(|error| at_start(error.into()))?;
     let how = How { stdin: config.open_stdin, tty: config.tty, exec: None, pass_signals: true };
-    join(&container, &attached, &how).map(exit_code)
+    let left = join(&container, &attached, &how)?;
+    if config.auto_remove && matches!(left, Left::Ended(_)) {
+        container.wait_for_supervisor()?;
+    }
+    Ok(exit_code(left))
 }
 
 /// `sampan create`.
@@ -134,10 +138,9 @@ pub fn create(args: &Args) -> Result<ExitCode, Fail> {
 
 fn made(containers: &Containers, args: &Args) -> Result<Container, Fail> {
     let mut config = config(args)?;
-    if config.memory_bytes.is_some() || config.cpu_millis.is_some() {
-        if let Some(why) = sampan_containers::limits_unavailable() {
-            eprintln!("warning: the kernel cannot keep the limits ({why}); the engine keeps that of memory");
-        }
+    let is_limited = config.memory_bytes.is_some() || config.cpu_millis.is_some();
+    if let Some(why) = sampan_containers::limits_unavailable().filter(|_| is_limited) {
+        eprintln!("warning: the kernel cannot keep the limits ({why}); the engine keeps that of memory");
     }
     if !is_image(args.source()) {
         let file = args.source();

@@ -1,11 +1,9 @@
 //! The image that a user names: here already, or pulled, as Docker does it.
 
 use crate::fail::Fail;
-use sampan_images::{
-    Digest, Image, ImageError, Images, ParseReferenceError, Platform, PullSettings, Reference, Step, Transfer,
-};
+use crate::images;
+use sampan_images::{Image, ImageError};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// When an image is pulled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,48 +35,17 @@ pub struct Found {
 /// # Errors
 /// If it is not here and cannot be pulled, or is damaged.
 pub fn get(name: &str, when: When, platform: Option<&str>) -> Result<Found, Fail> {
-    let images = Images::of_user().ok_or_else(|| {
-        Fail::new("there is no place for images: neither SAMPAN_DATA_DIR nor HOME is set")
-            .help("set SAMPAN_DATA_DIR to a folder of yours")
-    })?;
-    let image = match (images.find(name), when) {
+    let store = images::store()?;
+    let pull = || images::transfer::fetched(&store, &images::reference(name)?, platform, false);
+    let image = match (store.find(name), when) {
         (Ok(image), When::Missing | When::Never) => image,
-        (Ok(_), When::Always) => pull(&images, name, platform)?,
+        (Ok(_), When::Always) => pull()?,
         (Err(ImageError::NotFound(_)), When::Missing | When::Always) => {
             eprintln!("the image {name} is not here; pulling it");
-            pull(&images, name, platform)?
+            pull()?
         }
-        (Err(error), _) => return Err(failed(&error)),
+        (Err(error), _) => return Err(images::failed(error)),
     };
-    let rootfs = images.rootfs(&image).map_err(|error| failed(&error))?;
+    let rootfs = store.rootfs(&image).map_err(images::failed)?;
     Ok(Found { image, rootfs })
-}
-
-fn pull(images: &Images, name: &str, platform: Option<&str>) -> Result<Image, Fail> {
-    let reference: Reference =
-        name.parse().map_err(|error: ParseReferenceError| Fail::new(error.to_string()))?;
-    let platform = platform.map(self::platform).transpose()?;
-    let quiet = Arc::new(|_: &Digest, _: Step| {});
-    let transfer =
-        Transfer::of_user(quiet).map_err(|error| Fail::new(error.to_string()).help(error.help()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Fail::new(format!("cannot start: {error}")))?;
-    let pulled = runtime.block_on(images.pull(&reference, &PullSettings { platform, transfer }));
-    pulled.map_err(|error| failed(&error))
-}
-
-fn platform(text: &str) -> Result<Platform, Fail> {
-    match text.split('/').collect::<Vec<_>>().as_slice() {
-        [os, architecture] => Ok(Platform::new(os, architecture)),
-        _ => {
-            Err(Fail::new(format!("`{text}` is no platform"))
-                .help("write OS/ARCHITECTURE, such as wasi/wasm"))
-        }
-    }
-}
-
-fn failed(error: &ImageError) -> Fail {
-    Fail::new(error.to_string()).help(error.help())
 }

@@ -5,12 +5,12 @@ mod cp;
 mod create;
 mod events;
 mod exec;
-mod image;
+pub mod image;
 mod inspect;
 mod list;
 mod logs;
 mod stats;
-mod table;
+pub mod table;
 mod verbs;
 mod volume;
 

@@ -9,6 +9,7 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus,
 };
 use oci_spec::runtime::Spec;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// What a process needs of its machine, to be read.
@@ -36,23 +37,25 @@ const RULES: ABI = ABI::V2;
 /// Takes away from this process what does not belong to the container. A kernel without Landlock leaves it as it is, but
 /// for images with a manifest, which are refused then.
 pub fn to_container(spec: &Spec, rootfs: &Path, folder: &Path) -> Result<(), Fail> {
-    match restrict(spec, rootfs, folder) {
-        Ok(RulesetStatus::NotEnforced) => {
-            let named = spec.process().as_ref().and_then(|process| process.args().as_ref()?.first().cloned());
-            if named.is_some_and(|named| named.ends_with(".toml")) {
-                return Err(wrong(
-                    "it is an app with a manifest, and this kernel cannot keep it to its files",
-                )
-                .help("use a kernel with Landlock (5.13 or later), or unpack the app and use `sampan up`"));
-            }
-            Ok(())
+    let mounts = spec.mounts().iter().flatten().filter_map(|mount| mount.source().clone());
+    let own: Vec<PathBuf> = [rootfs.to_owned(), folder.to_owned()].into_iter().chain(mounts).collect();
+    let named = spec.process().as_ref().and_then(|process| process.args().as_ref()?.first().cloned());
+    let needed = named.is_some_and(|named| named.ends_with(".toml"));
+    to_folders(&own, needed)
+}
+
+/// The same for whoever needs these folders alone; `needed` says that nothing may run without.
+pub fn to_folders(own: &[PathBuf], needed: bool) -> Result<(), Fail> {
+    match restrict(own).map_err(wrong)? {
+        RulesetStatus::NotEnforced if needed => {
+            Err(wrong("it is an app with a manifest, and this kernel cannot keep it to its files")
+                .help("use a kernel with Landlock (5.13 or later), or unpack the app and use `sampan up -f`"))
         }
-        Ok(_) => Ok(()),
-        Err(error) => Err(wrong(error)),
+        _ => Ok(()),
     }
 }
 
-fn restrict(spec: &Spec, rootfs: &Path, folder: &Path) -> Result<RulesetStatus, RulesetError> {
+fn restrict(own: &[PathBuf]) -> Result<RulesetStatus, RulesetError> {
     let (read, all) = (AccessFs::from_read(RULES), AccessFs::from_all(RULES));
     let mut rules =
         Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all)?.create()?;
@@ -62,17 +65,19 @@ fn restrict(spec: &Spec, rootfs: &Path, folder: &Path) -> Result<RulesetStatus, 
     for path in WRITE {
         rules = allow(rules, Path::new(path), all)?;
     }
-    let mounts = spec.mounts().iter().flatten().filter_map(|mount| mount.source().clone());
-    let own: Vec<PathBuf> = [rootfs.to_owned(), folder.to_owned()].into_iter().chain(mounts).collect();
     for path in own.iter().chain(caches().iter()) {
         rules = allow(rules, path, all)?;
     }
     Ok(rules.restrict_self()?.ruleset)
 }
 
-/// Where native code is kept, and the keys that say which is trusted.
+/// Where native code is kept, made now because a rule needs it, and the keys that say which is trusted.
 fn caches() -> Vec<PathBuf> {
     let cache = sampan_engine::cache::Cache::of_user().map(|cache| cache.path().to_owned());
+    if let Some(folder) = &cache {
+        // Where it cannot be made, code is compiled each time, with a warning.
+        let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    }
     let keys = crate::key::folder();
     cache.into_iter().chain(keys).collect()
 }

@@ -107,5 +107,6 @@ fn is_component(file: &Path) -> bool {
 
 fn can_listen(bytes: &[u8]) -> bool {
     let Ok(report) = inspect(bytes, &[]) else { return true };
-    report.imports.iter().any(|item| LISTENS.iter().any(|name| item.name.contains(name)))
+    let functions = report.imports.iter().flat_map(|module| &module.items);
+    functions.map(|one| one.name.trim_end_matches("_v2")).any(|name| LISTENS.contains(&name))
 }

@@ -4,7 +4,7 @@
 //! [`prepare`] finds the code and has it compiled, or mapped; [`Guest::run`] opens what is granted and runs. Between
 //! the two, the shim enters the container's namespaces.
 
-mod confine;
+pub mod confine;
 mod entry;
 mod served;
 mod stats;
@@ -19,7 +19,7 @@ use oci_spec::runtime::Spec;
 use sampan_app::{Grants, Limits, Mount, Program};
 use sampan_engine::{Loaded, Profile, Settings, Source};
 use sampan_runtime::command::{self, Options};
-use sampan_runtime::{exit_code, standard_streams};
+use sampan_runtime::{Counters, exit_code, standard_streams};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -73,8 +73,13 @@ impl Guest {
         self,
         root: &Path,
         read_only: bool,
+<<<<<<< HEAD
         counters: Option<Arc<command::Counters>>,
     ) -> Result<u8, Fail> {
+=======
+        counters: Option<Arc<Counters>>,
+    ) -> Result<ExitCode, Fail> {
+>>>>>>> main
         let Guest { what, mut grants, limits } = self;
         grants.mounts.insert(0, Mount { host: root.to_owned(), guest: "/".to_owned(), read_only });
         match what {
@@ -90,11 +95,15 @@ impl Guest {
                 };
                 crate::run::finish(command::run(*loaded, &program, options))
             }
+<<<<<<< HEAD
             What::Served { mut entry, words } => {
                 entry.file = root.join(entry.file);
                 served::serve(&entry, words, grants, limits, root)?;
                 Ok(0)
             }
+=======
+            What::Served { entry, words } => served::serve(&entry, words, grants, limits, root, counters),
+>>>>>>> main
         }
     }
 }

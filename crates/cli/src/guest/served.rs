@@ -7,8 +7,10 @@ use super::wrong;
 use crate::fail::Fail;
 use crate::{manifest, up};
 use sampan_app::{App, Cgi, CgiDialect, Component, ComponentKind, Grants, Limits, Route, Target};
+use sampan_runtime::{Counters, exit_code};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// What a component is called that nobody named.
 const NAME: &str = "main";
@@ -19,13 +21,15 @@ pub fn serve(
     grants: Grants,
     limits: Limits,
     root: &Path,
+    counters: Option<Arc<Counters>>,
 ) -> Result<ExitCode, Fail> {
     let memory_bytes = limits.memory_bytes;
     let app = match entry.kind {
         Kind::App => app(entry, grants)?,
         _ => component(entry, &words, grants, limits, root),
     };
-    up::serve_container(app, words.listen, memory_bytes)
+    up::serve_container(app, words.listen, memory_bytes, counters)
+        .map_err(|fail| if fail.code == exit_code::ERROR { fail.code(exit_code::CANNOT_START) } else { fail })
 }
 
 /// An app by its manifest. What it may reach is what its manifest says; its files are the container's.

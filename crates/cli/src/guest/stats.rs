@@ -1,7 +1,7 @@
 //! What a guest uses, told to whoever asks at a socket in the container's folder: a line of JSON for each connection.
 
 use sampan_containers::{GUEST_SOCKET, GuestStats};
-use sampan_runtime::command::Counters;
+use sampan_runtime::Counters;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;

@@ -4,7 +4,7 @@ use super::{Guest, confine, prepare, stats, wrong};
 use crate::fail::Fail;
 use oci_spec::runtime::{Process, Spec};
 use rustix::process::Signal;
-use sampan_runtime::command::Counters;
+use sampan_runtime::Counters;
 use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::{Path, PathBuf};

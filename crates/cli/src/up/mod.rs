@@ -8,6 +8,7 @@ mod filter_admin;
 mod front;
 mod images;
 mod listeners;
+mod packed;
 mod site;
 mod upstreams;
 mod wasm_admin;
@@ -17,16 +18,22 @@ use crate::fail::Fail;
 use crate::manifest;
 use sampan_app::{App, Listen, parse_duration, parse_size};
 use sampan_engine::cache::Cache;
+use sampan_runtime::Counters;
 use sampan_runtime::serve::{Machine, Plan, Setup};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Serve apps from their manifests (sampan.toml or spin.toml)
 #[derive(clap::Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
+    /// Apps from images, instead of manifests here: what `sampan build -t` made of one
+    #[arg(value_name = "IMAGE", conflicts_with_all = ["files", "watch", "build"])]
+    images: Vec<String>,
+
     /// The manifest; more than one serves several apps in this process [default: the one in this folder]
     #[arg(short, long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -94,18 +101,27 @@ fn parse_admin(text: &str) -> Result<Admin, String> {
 
 pub fn run(args: Args) -> Result<ExitCode, Fail> {
     // 1. What the manifests say.
-    let files = manifests(&args)?;
-    let apps = read(&files, &args)?;
+    let files = if args.images.is_empty() { manifests(&args)? } else { packed::manifests(&args.images)? };
+    let mut apps = read(&files, &args)?;
+    if !args.images.is_empty() {
+        packed::keep_apart(&mut apps)?;
+    }
     if args.build || args.watch {
         build_all(apps.iter().flat_map(|app| &app.components))?;
     }
 
-    serve(args, files, apps)
+    serve(args, files, apps, None)
 }
 
 /// An app of a container: it listens where the container's ports are, and is never read anew.
-pub fn serve_container(app: App, listen: Vec<SocketAddr>, memory: Option<u64>) -> Result<ExitCode, Fail> {
+pub fn serve_container(
+    app: App,
+    listen: Vec<SocketAddr>,
+    memory: Option<u64>,
+    counters: Option<Arc<Counters>>,
+) -> Result<ExitCode, Fail> {
     let args = Args {
+        images: Vec::new(),
         files: Vec::new(),
         listen,
         admin: None,
@@ -117,10 +133,15 @@ pub fn serve_container(app: App, listen: Vec<SocketAddr>, memory: Option<u64>) -
         drain: CONTAINER_DRAIN,
         no_wasi_0_3: false,
     };
-    serve(args, Vec::new(), vec![app])
+    serve(args, Vec::new(), vec![app], counters)
 }
 
-fn serve(args: Args, files: Vec<PathBuf>, mut apps: Vec<App>) -> Result<ExitCode, Fail> {
+fn serve(
+    args: Args,
+    files: Vec<PathBuf>,
+    mut apps: Vec<App>,
+    counters: Option<Arc<Counters>>,
+) -> Result<ExitCode, Fail> {
     // 2. Sockets first: that a port is taken shall be known before anything is compiled.
     let places = listeners::places(&apps, &args.listen);
     let listeners =
@@ -132,7 +153,8 @@ fn serve(args: Args, files: Vec<PathBuf>, mut apps: Vec<App>) -> Result<ExitCode
     // 3. Engines and pools, sized for these apps.
     let mut plan = Plan::of(&apps, args.memory);
     plan.wasi_0_3 = !args.no_wasi_0_3;
-    let setup = Setup { plan, cache: Cache::of_user(), trusted: crate::key::trusted(), ..Setup::default() };
+    let (cache, trusted) = (Cache::of_user(), crate::key::trusted());
+    let setup = Setup { plan, cache, trusted, counters, ..Setup::default() };
     let machine = Machine::new(setup)?;
     if let Some(why) = &machine.engines.unpooled {
         warn(why);

@@ -6,8 +6,11 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use sampan_testing::oci::{Image, busybox};
+use sampan_testing::guest_for;
 use sampan_testing::servers::Containerd;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 
 /// As much as is asked here of the interface that kubelets speak (k8s.io/cri-api, `pkg/apis/runtime/v1/api.proto`).
@@ -117,6 +120,17 @@ mod cri {
         pub timeout_seconds: i64,
     }
     #[derive(Clone, PartialEq, prost::Message)]
+    pub struct SandboxStatusAnswer {
+        #[prost(message, tag = "1")]
+        pub status: Option<SandboxStatus>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct SandboxStatus {
+        /// Its first field is the address.
+        #[prost(message, tag = "5")]
+        pub network: Option<Id>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
     pub struct StatusAnswer {
         #[prost(message, tag = "1")]
         pub status: Option<Status>,
@@ -172,6 +186,7 @@ fn a_guest_and_a_native_side_car_share_a_pod() {
     let (Some(()), Some(())) = (import_busybox(&server), import_pause(&server)) else { return };
     import_guest(&server, "endless");
     import_guest(&server, "hello");
+    crate::import_file(&server, "serve-hello", &guest_for("wasm32-wasip2", "serve-hello"));
     let config = cri::Sandbox {
         metadata: Some(cri::SandboxMetadata { name: "pod".into(), uid: "uid-1".into(), namespace: "default".into() }),
         hostname: "pod".into(),
@@ -201,7 +216,9 @@ fn a_guest_and_a_native_side_car_share_a_pod() {
     let side_car = create("side-car", "busybox", &["/bin/sleep", "1000000"]);
     let short = create("short", "hello", &["/hello.wasm"]);
 
-    // One shim serves all four.
+    let web = create("web", "serve-hello", &["/serve-hello.wasm"]);
+
+    // One shim serves all of them.
     let address = server.address().display().to_string();
     assert_eq!(crate::rounds::processes(&format!("-address\0{address}\0-socket")), 1);
 
@@ -212,6 +229,17 @@ fn a_guest_and_a_native_side_car_share_a_pod() {
     wait_until("the end of the short one", || status(&short).state == 2);
     assert_eq!(status(&short).exit_code, 0);
     assert_eq!((status(&guest).state, status(&side_car).state), (1, 1));
+
+    // A component answers at the pod's address, as a server in a container of Linux would.
+    let address_of_pod = call::<cri::SandboxStatusAnswer>(&server, "PodSandboxStatus", &sandbox);
+    let address_of_pod = address_of_pod.status.and_then(|status| status.network).expect("a network").id;
+    wait_until("an answer", || TcpStream::connect((address_of_pod.as_str(), 80)).is_ok());
+    let mut stream = TcpStream::connect((address_of_pod.as_str(), 80)).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: pod\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("Hello, world!"), "{answer}");
+    assert_eq!(status(&web).state, 1);
 
     // Statistics of both kinds.
     for (id, name) in [(&guest, "guest"), (&side_car, "side-car")] {

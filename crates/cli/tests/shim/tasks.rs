@@ -91,3 +91,27 @@ fn other_names_are_the_same_shim() {
         assert_eq!(finished.stdout, "Hello from a guest!\n", "{runtime}: {finished:?}");
     }
 }
+
+#[test]
+fn seccomp_profiles_hold_with_and_without_new_privileges() {
+    let Some(server) = containerd(&["hello"]) else { return };
+    let Some(()) = import_busybox(&server) else { return };
+    let script = "grep -E 'CapBnd|CapEff|NoNewPrivs|Seccomp:' /proc/self/status; mount -t tmpfs none /bin; echo $?";
+    for (flags, expected) in [
+        (&["--rm", "--seccomp"][..], "NoNewPrivs:\t1"),
+        (&["--rm", "--seccomp", "--allow-new-privs"], "NoNewPrivs:\t0"),
+    ] {
+        let finished = server.ctr(&run(flags, &image("busybox"), &["seccomp-1", "/bin/sh", "-c", script]));
+        assert!(finished.stdout.contains(expected), "{finished:?}");
+        assert!(finished.stdout.contains("Seccomp:\t2"), "{finished:?}");
+        // What it took to install the profile is given back: 0x200000 is CAP_SYS_ADMIN.
+        for set in ["CapEff", "CapBnd"] {
+            let line = finished.stdout.lines().find(|line| line.starts_with(set)).unwrap();
+            let bits = u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap();
+            assert_eq!(bits & 0x20_0000, 0, "{line}");
+        }
+        assert!(finished.stdout.ends_with("1\n"), "a mount is refused: {finished:?}");
+        let finished = server.ctr(&run(flags, &image("hello"), &["seccomp-2"]));
+        assert_eq!(finished.stdout, "Hello from a guest!\n", "{finished:?}");
+    }
+}

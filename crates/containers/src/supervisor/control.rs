@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -33,13 +33,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn answer(mut self, answer: &Answer) {
-        let line = line(answer);
-        tokio::spawn(async move {
-            // Who asked may be gone.
-            let _ = self.stream.write_all(&line).await;
-            drop(self.permit);
-        });
+    /// Answers, and closes. The line is short, and the only one that is written: the socket has room for it.
+    pub fn answer(self, answer: &Answer) {
+        // Who asked may be gone.
+        let _ = self.stream.try_write(&line(answer));
     }
 
     /// Whether somebody still waits.
@@ -53,7 +50,6 @@ impl Connection {
     pub fn attach(self, pid: u32, output: &Arc<super::Output>, streams: Streams) {
         let line = line(&Answer::Attached { pid });
         let Connection { stream, permit } = self;
-        // The line is short, and the first that is written: the socket has room for it.
         if stream.try_write(&line).is_ok_and(|count| count == line.len()) {
             output.join(stream, streams);
         }

@@ -106,11 +106,8 @@ pub fn supervise(folder: &Path) -> Result<(), Error> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::file(folder))?;
     let auto_remove = runtime.block_on(live(containers.clone(), container.clone(), config))?;
     drop(runtime);
-    drop(_held);
-    if auto_remove {
-        containers.remove(&container, true)?;
-    }
-    Ok(())
+    // Whoever waits for this process finds the container gone.
+    if auto_remove { containers.remove_held(&container, true) } else { Ok(()) }
 }
 
 async fn live(containers: Containers, container: Container, config: Config) -> Result<bool, Error> {

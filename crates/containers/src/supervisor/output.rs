@@ -99,7 +99,7 @@ impl Output {
         let (sender, mut frames) = channel::<Bytes>(WAITING_MAX);
         let writing = tokio::spawn(async move {
             while let Some(frame) = frames.recv().await {
-                if to.write_all(&frame).await.is_err() {
+                if to.write_all(&frame).await.is_err() || frame[0] == wire::END {
                     return;
                 }
             }

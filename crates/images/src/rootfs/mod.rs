@@ -43,7 +43,12 @@ impl Images {
     /// # Errors
     /// If a layer is damaged, missing, or would write elsewhere. Nothing half-done stays.
     pub fn rootfs(&self, image: &Image) -> Result<PathBuf, ImageError> {
-        let path = self.layout.root.join("roots").join(&image.plan.root.hex);
+        self.unpacked(&image.plan.root, &image.plan.pieces)
+    }
+
+    /// The same, of pieces that no image has yet.
+    pub(crate) fn unpacked(&self, root: &Digest, pieces: &[Piece]) -> Result<PathBuf, ImageError> {
+        let path = self.layout.root.join("roots").join(&root.hex);
         if path.is_dir() {
             return Ok(path);
         }
@@ -56,7 +61,7 @@ impl Images {
         let failed = |error| ImageError::io(&roots, error);
         let folder = tempfile::Builder::new().prefix(".making-").tempdir_in(&roots).map_err(failed)?;
         let mut budget = Budget { bytes: self.limits.bytes_max, entries: self.limits.entries_max };
-        for piece in &image.plan.pieces {
+        for piece in pieces {
             self.lay(piece, folder.path(), &mut budget)?;
         }
         fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))

@@ -1,11 +1,12 @@
 //! Images to and from registries: `pull` and `push`, with mirrors, retries, and someone who is told how far it is.
 
 mod download;
+mod login;
 mod pull;
+mod push;
 mod registries;
-#[cfg(test)]
-mod tests;
 
+pub use login::{login, logout};
 pub use pull::PullSettings;
 pub use registries::Registries;
 
@@ -81,12 +82,16 @@ impl Transfer {
     }
 
     fn client(&self, endpoint: &Endpoint, reference: &Reference) -> Client {
-        let plain = match &endpoint.insecure {
+        Client::new(self.timeouts.clone(), self.plain(endpoint, reference))
+    }
+
+    /// Who of an endpoint may be asked without TLS.
+    fn plain(&self, endpoint: &Endpoint, reference: &Reference) -> Plain {
+        match &endpoint.insecure {
             Some(host) => Plain::Host(host.clone()),
-            None if is_here(reference) => Plain::ThisMachine,
+            None if is_here(reference) && endpoint.root.starts_with("http:") => Plain::ThisMachine,
             None => Plain::Nobody,
-        };
-        Client::new(self.timeouts.clone(), plain)
+        }
     }
 
     fn registry<'a>(

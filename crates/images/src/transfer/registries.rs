@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Mirrors are asked first, in their order, for pulls only. An insecure registry is asked without TLS, and so is a mirror
-//! that is written with `http:`.
+//! that is written with `http:`. A registry on this machine is asked without TLS unless it is listed with `false`.
 
 use crate::registry::is_here;
 use crate::{PullError, Reference};
@@ -33,7 +33,7 @@ pub struct Registries {
 #[serde(deny_unknown_fields, default)]
 pub struct Entry {
     pub mirrors: Vec<String>,
-    pub insecure: bool,
+    pub insecure: Option<bool>,
 }
 
 /// One server that may have an image.
@@ -82,8 +82,9 @@ impl Registries {
     /// The registry that a reference names.
     pub fn itself(&self, reference: &Reference) -> Endpoint {
         let host = reference.host();
-        let is_insecure = self.all.get(&reference.registry).is_some_and(|entry| entry.insecure);
-        let scheme = if is_insecure || is_here(reference) { "http" } else { "https" };
+        let listed = self.all.get(&reference.registry).and_then(|entry| entry.insecure);
+        let is_insecure = listed == Some(true);
+        let scheme = if listed.unwrap_or_else(|| is_here(reference)) { "http" } else { "https" };
         Endpoint {
             root: format!("{scheme}://{host}"),
             name: reference.registry.clone(),

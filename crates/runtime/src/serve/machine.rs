@@ -5,6 +5,7 @@ use super::output::Log;
 use super::plan::Plan;
 use super::ticker::Ticker;
 use super::unit::Unit;
+use crate::Counters;
 use crate::Failure;
 use sampan_engine::artifact::PublicKey;
 use sampan_engine::cache::Cache;
@@ -36,6 +37,8 @@ pub struct Machine {
     pub memory: Arc<Budget>,
     /// Where guests' standard output goes.
     pub log: Log,
+    /// Where what guests use is counted, if anybody asks.
+    pub counters: Option<Arc<Counters>>,
     began: Instant,
     /// In milliseconds since `began`.
     code_idle_ms: AtomicU64,
@@ -50,17 +53,19 @@ pub struct Setup {
     pub cache: Option<Cache>,
     pub trusted: Vec<PublicKey>,
     pub log: Log,
+    pub counters: Option<Arc<Counters>>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { plan: Plan::default(), cache: None, trusted: Vec::new(), log: super::output::to_stderr() }
+        let log = super::output::to_stderr();
+        Setup { plan: Plan::default(), cache: None, trusted: Vec::new(), log, counters: None }
     }
 }
 
 impl Machine {
     pub fn new(setup: Setup) -> Result<Arc<Self>, Failure> {
-        let Setup { plan, cache, trusted, log } = setup;
+        let Setup { plan, cache, trusted, log, counters } = setup;
         let failed = |what: String| Failure::new(what, "check the limits of this process");
         let engines = Engines::new(plan.pool, plan.wasi_0_3).map_err(|error| failed(error.to_string()))?;
         let ticker =
@@ -83,7 +88,11 @@ impl Machine {
             trusted,
             ticker,
             log,
+            counters,
         });
+        if let Some(counters) = &machine.counters {
+            counters.set_served(&machine.memory);
+        }
         machine.overflow.spawn(keep_house(Arc::downgrade(&machine)));
         Ok(machine)
     }

@@ -146,6 +146,9 @@ impl Unit {
         let host =
             self.prepared.host(wasi, Box::new(allowance)).map_err(|error| Ended::Error(error.to_string()))?;
         let mut store = Store::new(engine, host);
+        if let Some(counters) = &self.machine.counters {
+            counters.count_calls(&mut store);
+        }
         store.limiter(|host| host.limiter.as_mut());
         slice::interruptible(&mut store);
         Ok(store)

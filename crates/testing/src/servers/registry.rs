@@ -25,17 +25,23 @@ impl Registry {
     /// Starts one that anybody may use; `None` (after saying so) where it is not installed.
     #[track_caller]
     pub fn start() -> Option<Registry> {
-        Registry::start_with(false)
+        Registry::start_with(false, None)
     }
 
     /// Starts one that wants a user and a password.
     #[track_caller]
     pub fn start_closed() -> Option<Registry> {
-        Registry::start_with(true)
+        Registry::start_with(true, None)
+    }
+
+    /// Starts one that wants TLS, a user and a password; its certificate and key are PEM.
+    #[track_caller]
+    pub fn start_tls(certificate: &str, key: &str) -> Option<Registry> {
+        Registry::start_with(true, Some((certificate, key)))
     }
 
     #[track_caller]
-    fn start_with(is_closed: bool) -> Option<Registry> {
+    fn start_with(is_closed: bool, tls: Option<(&str, &str)>) -> Option<Registry> {
         let installed = Command::new("docker-registry").arg("--version").stdout(Stdio::null()).status();
         if !installed.is_ok_and(|status| status.success()) {
             return skip("docker-registry is not installed (Debian: apt-get install docker-registry)");
@@ -46,9 +52,17 @@ impl Registry {
             true => format!("auth:\n  htpasswd:\n    realm: test\n    path: {at}/htpasswd\n"),
             false => String::new(),
         };
+        let tls_config = match tls {
+            Some((certificate, key)) => {
+                fs::write(folder.path().join("cert.pem"), certificate).expect("a file in our own folder");
+                fs::write(folder.path().join("key.pem"), key).expect("a file in our own folder");
+                format!("  tls:\n    certificate: {at}/cert.pem\n    key: {at}/key.pem\n")
+            }
+            None => String::new(),
+        };
         let config = format!(
             "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {at}/images\n\
-             http:\n  addr: 127.0.0.1:{port}\n{auth}"
+             http:\n  addr: 127.0.0.1:{port}\n{tls_config}{auth}"
         );
         fs::write(folder.path().join("config.yml"), config).expect("a file in our own folder");
         fs::write(folder.path().join("htpasswd"), HTPASSWD).expect("a file in our own folder");
