@@ -69,17 +69,7 @@ impl Guest {
     ///
     /// # Errors
     /// Why it could not, or what ended it.
-    pub fn run(
-        self,
-        root: &Path,
-        read_only: bool,
-<<<<<<< HEAD
-        counters: Option<Arc<command::Counters>>,
-    ) -> Result<u8, Fail> {
-=======
-        counters: Option<Arc<Counters>>,
-    ) -> Result<ExitCode, Fail> {
->>>>>>> main
+    pub fn run(self, root: &Path, read_only: bool, counters: Option<Arc<Counters>>) -> Result<u8, Fail> {
         let Guest { what, mut grants, limits } = self;
         grants.mounts.insert(0, Mount { host: root.to_owned(), guest: "/".to_owned(), read_only });
         match what {
@@ -95,15 +85,11 @@ impl Guest {
                 };
                 crate::run::finish(command::run(*loaded, &program, options))
             }
-<<<<<<< HEAD
             What::Served { mut entry, words } => {
                 entry.file = root.join(entry.file);
-                served::serve(&entry, words, grants, limits, root)?;
+                served::serve(&entry, words, grants, limits, root, counters)?;
                 Ok(0)
             }
-=======
-            What::Served { entry, words } => served::serve(&entry, words, grants, limits, root, counters),
->>>>>>> main
         }
     }
 }

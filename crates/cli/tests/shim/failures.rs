@@ -8,11 +8,14 @@ use std::path::Path;
 /// The server of a container: the process whose command line says so.
 fn shim(server: &Containerd, id: &str) -> Option<u32> {
     let address = server.address().display().to_string();
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.into_iter().find(|pid: &u32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let args: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        args.contains(&b"-socket".as_slice()) && args.contains(&id.as_bytes()) && args.contains(&address.as_bytes())
+        args.contains(&b"-socket".as_slice())
+            && args.contains(&id.as_bytes())
+            && args.contains(&address.as_bytes())
     })
 }
 
@@ -61,9 +64,14 @@ fn twenty_at_once() {
     let Some(server) = containerd(&["hello"]) else { return };
     let image = image("hello");
     let names: Vec<String> = (0..20).map(|number| format!("many-{number}")).collect();
-    let running: Vec<_> = names.iter().map(|name| server.ctr_start(&run(&["--rm"], &image, &[name]))).collect();
+    let running: Vec<_> =
+        names.iter().map(|name| server.ctr_start(&run(&["--rm"], &image, &[name]))).collect();
     for (name, running) in names.iter().zip(running) {
         let finished = running.finish();
-        assert_eq!((finished.code, finished.stdout.as_str()), (0, "Hello from a guest!\n"), "{name}: {finished:?}");
+        assert_eq!(
+            (finished.code, finished.stdout.as_str()),
+            (0, "Hello from a guest!\n"),
+            "{name}: {finished:?}"
+        );
     }
 }

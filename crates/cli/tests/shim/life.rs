@@ -24,7 +24,8 @@ fn ticks(pid: u32) -> u64 {
 
 fn metric(server: &Containerd, id: &str, name: &str) -> u64 {
     let text = server.ctr(&["task", "metrics", id]).stdout;
-    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}: {text}"));
+    let line =
+        text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}: {text}"));
     line.split_whitespace().nth(1).and_then(|value| value.parse().ok()).expect("a number")
 }
 
@@ -110,12 +111,13 @@ impl Events {
     fn of(&self, id: &str) -> Vec<String> {
         let text = fs::read_to_string(&self.file).unwrap_or_default();
         let lines = text.lines().filter(|line| line.contains(id) && line.contains(" /tasks/"));
-        lines.map(|line| {
-            let topic = line.split_whitespace().find(|word| word.starts_with("/tasks/")).unwrap();
-            let of = if line.contains("\"second\"") { " second" } else { "" };
-            format!("{}{of}", topic.trim_start_matches("/tasks/"))
-        })
-        .collect()
+        lines
+            .map(|line| {
+                let topic = line.split_whitespace().find(|word| word.starts_with("/tasks/")).unwrap();
+                let of = if line.contains("\"second\"") { " second" } else { "" };
+                format!("{}{of}", topic.trim_start_matches("/tasks/"))
+            })
+            .collect()
     }
 }
 
@@ -143,8 +145,11 @@ fn events_come_in_order() {
     assert_eq!(events.of("event-exec"), ["create", "start", "exec-added second", "exec-started second"]);
     // What joined dies with the container, and that is told first.
     assert_eq!(server.ctr(&["task", "kill", "--signal", "SIGKILL", "event-exec"]).code, 0);
-    wait_until("both exits", || events.of("event-exec").iter().filter(|event| event.starts_with("exit")).count() == 2);
-    let ended: Vec<_> = events.of("event-exec").into_iter().filter(|event| event.starts_with("exit")).collect();
+    wait_until("both exits", || {
+        events.of("event-exec").iter().filter(|event| event.starts_with("exit")).count() == 2
+    });
+    let ended: Vec<_> =
+        events.of("event-exec").into_iter().filter(|event| event.starts_with("exit")).collect();
     assert_eq!(ended, ["exit second", "exit"]);
     assert_eq!(joined.finish().code, 137);
 }

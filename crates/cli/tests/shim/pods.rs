@@ -5,8 +5,8 @@ use bytes::{Buf, Bytes};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
-use sampan_testing::oci::{Image, busybox};
 use sampan_testing::guest_for;
+use sampan_testing::oci::{Image, busybox};
 use sampan_testing::servers::Containerd;
 use std::fs;
 use std::io::{Read, Write};
@@ -176,7 +176,13 @@ fn call<A: Message + Default>(server: &Containerd, method: &str, request: &impl 
 fn import_pause(server: &Containerd) -> Option<()> {
     let files = vec![("bin/sleep", busybox()?)];
     let entrypoint = vec!["/bin/sleep", "1000000"];
-    server.import(&Image { name: "docker.io/test/pause:1", files, entrypoint, env: vec!["PATH=/bin"], ..Image::default() });
+    server.import(&Image {
+        name: "docker.io/test/pause:1",
+        files,
+        entrypoint,
+        env: vec!["PATH=/bin"],
+        ..Image::default()
+    });
     Some(())
 }
 
@@ -188,7 +194,11 @@ fn a_guest_and_a_native_side_car_share_a_pod() {
     import_guest(&server, "hello");
     crate::import_file(&server, "serve-hello", &guest_for("wasm32-wasip2", "serve-hello"));
     let config = cri::Sandbox {
-        metadata: Some(cri::SandboxMetadata { name: "pod".into(), uid: "uid-1".into(), namespace: "default".into() }),
+        metadata: Some(cri::SandboxMetadata {
+            name: "pod".into(),
+            uid: "uid-1".into(),
+            namespace: "default".into(),
+        }),
         hostname: "pod".into(),
         log_directory: server.folder.path().join("logs").display().to_string(),
         linux: Some(cri::LinuxSandbox { cgroup_parent: "/sampan-test-pods".into() }),
@@ -245,7 +255,9 @@ fn a_guest_and_a_native_side_car_share_a_pod() {
     for (id, name) in [(&guest, "guest"), (&side_car, "side-car")] {
         wait_until(name, || {
             let stats = call::<cri::StatsAnswer>(&server, "ContainerStats", id).stats.unwrap();
-            let value = |usage: Option<cri::Usage>| usage.and_then(|usage| usage.amount).map_or(0, |amount| amount.value);
+            let value = |usage: Option<cri::Usage>| {
+                usage.and_then(|usage| usage.amount).map_or(0, |amount| amount.value)
+            };
             value(stats.cpu) > 0 && value(stats.memory) > 0
         });
     }

@@ -12,9 +12,11 @@ pub fn cgroups(prefix: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for controller in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
         let folders = fs::read_dir(controller.path().join(NAMESPACE)).into_iter().flatten().flatten();
-        found.extend(folders.map(|folder| folder.path()).filter(|path| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
-        }));
+        found.extend(
+            folders.map(|folder| folder.path()).filter(|path| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+            }),
+        );
     }
     found
 }
@@ -40,7 +42,11 @@ fn rounds_leave_nothing_behind() {
     for round in 0..rounds {
         let id = format!("round-{round}");
         let finished = server.ctr(&run(&["--rm"], &image("hello"), &[&id]));
-        assert_eq!((finished.code, finished.stdout.as_str()), (0, "Hello from a guest!\n"), "{id}: {finished:?}");
+        assert_eq!(
+            (finished.code, finished.stdout.as_str()),
+            (0, "Hello from a guest!\n"),
+            "{id}: {finished:?}"
+        );
     }
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
     let state = server.folder.path().join("state").display().to_string();
@@ -52,6 +58,7 @@ fn rounds_leave_nothing_behind() {
     let left: Vec<_> = dead_sockets().difference(&sockets).cloned().collect();
     assert!(left.is_empty(), "{left:?}");
     let folders = fs::read_dir(Path::new("/run/sampan/shim").join(NAMESPACE)).into_iter().flatten().flatten();
-    let folders: Vec<_> = folders.filter(|entry| entry.file_name().to_string_lossy().starts_with("round-")).collect();
+    let folders: Vec<_> =
+        folders.filter(|entry| entry.file_name().to_string_lossy().starts_with("round-")).collect();
     assert!(folders.is_empty(), "{folders:?}");
 }

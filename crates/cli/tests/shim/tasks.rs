@@ -1,8 +1,8 @@
 //! Running to the end: outputs, exit codes, streams, environment.
 
 use crate::{containerd, image, import_busybox, run};
-use sampan_testing::servers::NAMESPACE;
 use sampan_testing::finish;
+use sampan_testing::servers::NAMESPACE;
 use std::process::Command;
 
 #[test]
@@ -18,7 +18,11 @@ fn guests_and_native_programs_run_to_their_exit_codes() {
     ] {
         let image = image(name);
         let finished = server.ctr(&run(&["--rm"], &image, &[&["task-1"], rest].concat()));
-        assert_eq!((finished.code, finished.stdout.as_str()), (code, output), "{name} {rest:?}: {finished:?}");
+        assert_eq!(
+            (finished.code, finished.stdout.as_str()),
+            (code, output),
+            "{name} {rest:?}: {finished:?}"
+        );
     }
     let finished = server.ctr(&run(&["--rm", "--env", "COLOUR=blue"], &image("env"), &["task-2"]));
     assert!(finished.stdout.contains("COLOUR=blue\n"), "{finished:?}");
@@ -32,7 +36,15 @@ fn what_cannot_run_says_so() {
     let finished = server.ctr(&run(&["--rm"], &image("hello"), &["wrong-1", "/other.wasm"]));
     assert_eq!(finished.code, 1, "{finished:?}");
     assert!(finished.stderr.contains("/other.wasm"), "{finished:?}");
-    assert!(!server.folder.path().join("state/io.containerd.runtime.v2.task").join(NAMESPACE).join("wrong-1").exists());
+    assert!(
+        !server
+            .folder
+            .path()
+            .join("state/io.containerd.runtime.v2.task")
+            .join(NAMESPACE)
+            .join("wrong-1")
+            .exists()
+    );
     assert!(!std::path::Path::new("/run/sampan/shim").join(NAMESPACE).join("wrong-1").exists());
 }
 
@@ -74,7 +86,9 @@ fn output_goes_where_it_is_sent() {
     let uri = format!("file://{}", log.display());
     let finished = server.ctr(&run(&["--detach", "--log-uri", &uri], &image("hello"), &["log-1"]));
     assert_eq!(finished.code, 0, "{finished:?}");
-    crate::wait_until("the log", || std::fs::read_to_string(&log).is_ok_and(|text| text == "Hello from a guest!\n"));
+    crate::wait_until("the log", || {
+        std::fs::read_to_string(&log).is_ok_and(|text| text == "Hello from a guest!\n")
+    });
 }
 
 #[test]
@@ -96,7 +110,8 @@ fn other_names_are_the_same_shim() {
 fn seccomp_profiles_hold_with_and_without_new_privileges() {
     let Some(server) = containerd(&["hello"]) else { return };
     let Some(()) = import_busybox(&server) else { return };
-    let script = "grep -E 'CapBnd|CapEff|NoNewPrivs|Seccomp:' /proc/self/status; mount -t tmpfs none /bin; echo $?";
+    let script =
+        "grep -E 'CapBnd|CapEff|NoNewPrivs|Seccomp:' /proc/self/status; mount -t tmpfs none /bin; echo $?";
     for (flags, expected) in [
         (&["--rm", "--seccomp"][..], "NoNewPrivs:\t1"),
         (&["--rm", "--seccomp", "--allow-new-privs"], "NoNewPrivs:\t0"),
