@@ -38,6 +38,10 @@ need docker-compose test -x /usr/bin/docker-compose
 need bsdutils command -v script
 need docker-registry command -v docker-registry
 need postgresql test -d /usr/lib/postgresql
+need containerd command -v containerd
+need runc command -v runc
+need busybox-static test -x /bin/busybox
+need containernetworking-plugins test -x /usr/lib/cni/loopback
 need procps test -x /bin/kill
 
 if [[ ${#needed[@]} == 0 ]]; then

@@ -22,6 +22,7 @@ mod manifest;
 mod new;
 mod progress;
 mod run;
+mod shim;
 mod up;
 mod watch;
 
@@ -77,6 +78,10 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    // One binary, two programs: containerd calls it by its shim's name.
+    if std::env::args_os().next().is_some_and(|argv0| sampan_shim::is_shim(&argv0)) {
+        return shim::main();
+    }
     let verb = match parse() {
         Ok(verb) => verb,
         Err(code) => return code,

@@ -152,7 +152,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Fail> {
     if let Some(timing) = timing {
         eprint!("{}", timing.text(&outcome));
     }
-    finish(outcome)
+    finish(outcome).map(ExitCode::from)
 }
 
 impl Args {
@@ -287,14 +287,14 @@ pub fn load(source: &Source, settings: &Settings, no_cache: bool) -> Result<Load
     Ok(loaded)
 }
 
-pub fn finish(outcome: Outcome) -> Result<ExitCode, Fail> {
+pub fn finish(outcome: Outcome) -> Result<u8, Fail> {
     if let Some(failure) = outcome.failure {
         return Err(Fail::from(failure).code(outcome.exit_code));
     }
     for result in outcome.results {
         crate::fail::print_stdout(&format!("{result}\n"))?;
     }
-    Ok(ExitCode::from(outcome.exit_code))
+    Ok(outcome.exit_code)
 }
 
 /// What `--timing` prints.

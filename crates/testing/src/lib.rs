@@ -7,6 +7,7 @@ mod filters;
 mod guests;
 mod http;
 mod net;
+pub mod oci;
 mod packages;
 mod process;
 pub mod servers;

@@ -21,7 +21,6 @@ use sampan_engine::{Loaded, Profile, Settings, Source};
 use sampan_runtime::command::{self, Options};
 use sampan_runtime::{Counters, exit_code, standard_streams};
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 /// A guest that is ready to run.
@@ -34,7 +33,7 @@ pub struct Guest {
 enum What {
     /// A program, from its start to its exit code.
     Program { loaded: Box<Loaded>, program: Box<Program> },
-    /// What answers requests.
+    /// What answers requests. Its file is below the root, which may be another folder when it runs.
     Served { entry: Entry, words: words::Serving },
 }
 
@@ -60,20 +59,17 @@ pub fn prepare(spec: &Spec, rootfs: &Path) -> Result<Guest, Fail> {
         });
         return Ok(Guest { what: What::Program { loaded, program }, grants, limits });
     }
+    let file = entry.file.strip_prefix(rootfs.canonicalize().map_err(wrong)?).map_err(wrong)?.to_owned();
+    let entry = Entry { file, ..entry };
     Ok(Guest { what: What::Served { entry, words: words.serving }, grants, limits })
 }
 
 impl Guest {
-    /// Runs it with `root` as its `/`.
+    /// Runs it with `root` as its `/`, and returns its exit code.
     ///
     /// # Errors
     /// Why it could not, or what ended it.
-    pub fn run(
-        self,
-        root: &Path,
-        read_only: bool,
-        counters: Option<Arc<Counters>>,
-    ) -> Result<ExitCode, Fail> {
+    pub fn run(self, root: &Path, read_only: bool, counters: Option<Arc<Counters>>) -> Result<u8, Fail> {
         let Guest { what, mut grants, limits } = self;
         grants.mounts.insert(0, Mount { host: root.to_owned(), guest: "/".to_owned(), read_only });
         match what {
@@ -89,7 +85,11 @@ impl Guest {
                 };
                 crate::run::finish(command::run(*loaded, &program, options))
             }
-            What::Served { entry, words } => served::serve(&entry, words, grants, limits, root, counters),
+            What::Served { mut entry, words } => {
+                entry.file = root.join(entry.file);
+                served::serve(&entry, words, grants, limits, root, counters)?;
+                Ok(0)
+            }
         }
     }
 }

@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Fail> {
     if args.process.is_none() {
         stats::tell(&args.folder, Arc::clone(&counters)).map_err(wrong)?;
     }
-    guest.run(&rootfs, read_only, Some(counters))
+    guest.run(&rootfs, read_only, Some(counters)).map(ExitCode::from)
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Fail> {

@@ -1,5 +1,6 @@
 //! Real servers for tests: started on a free port with a folder of their own, gone with the test.
 
+mod containerd;
 mod envoy;
 mod janitor;
 mod mariadb;
@@ -9,6 +10,7 @@ mod postgres;
 mod redis;
 mod registry;
 
+pub use containerd::{Containerd, NAMESPACE, RUNTIME};
 pub use envoy::{Envoy, EnvoyFilter, envoy};
 pub use mariadb::MariaDb;
 pub use nats::Nats;
