@@ -5,12 +5,13 @@
 // The files are included whole, and not all of them is used here.
 #![allow(dead_code)]
 
+#[path = "."]
 mod build {
-    #[path = "../../../crates/images/src/build/instruction.rs"]
+    #[path = "../../crates/images/src/build/instruction.rs"]
     pub mod instruction;
-    #[path = "../../../crates/images/src/build/parse.rs"]
+    #[path = "../../crates/images/src/build/parse.rs"]
     pub mod parse;
-    #[path = "../../../crates/images/src/build/words.rs"]
+    #[path = "../../crates/images/src/build/words.rs"]
     pub mod words;
 }
 
@@ -31,14 +32,18 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     };
     let mut variables = Variables::new();
     for line in &file.lines {
-        assert!(text.get(line.span.clone()).is_some_and(|name| name.to_ascii_uppercase() == line.name || name.contains(file.escape)));
+        assert!(
+            text.get(line.span.clone())
+                .is_some_and(|name| name.to_ascii_uppercase() == line.name || name.contains(file.escape))
+        );
         match instruction(line, file.escape) {
             Err(wrong) => check(text, &wrong),
             Ok(Instruction::Env(pairs)) => {
                 for (key, value) in pairs {
-                    if let (Ok(key), Ok(value)) =
-                        (expand(&key.text, &variables, file.escape), expand(&value.text, &variables, file.escape))
-                    {
+                    if let (Ok(key), Ok(value)) = (
+                        expand(&key.text, &variables, file.escape),
+                        expand(&value.text, &variables, file.escape),
+                    ) {
                         assert!(value.len() <= 1 << 20);
                         variables.insert(key, value);
                     }

@@ -5,10 +5,11 @@
 // The files are included whole, and not all of them is used here.
 #![allow(dead_code)]
 
+#[path = "."]
 mod rootfs {
-    #[path = "../../../crates/images/src/rootfs/tree.rs"]
+    #[path = "../../crates/images/src/rootfs/tree.rs"]
     pub mod tree;
-    #[path = "../../../crates/images/src/rootfs/unpack.rs"]
+    #[path = "../../crates/images/src/rootfs/unpack.rs"]
     pub mod unpack;
 }
 

@@ -48,6 +48,9 @@ pub enum Takeover {
     Body,
 }
 
+/// A client that is about to talk on its own terms.
+type Coming = Pin<Box<dyn Future<Output = Option<Client>> + Send>>;
+
 impl Takeover {
     /// What a request asks for.
     pub fn of(request: &mut Request<Incoming>) -> Self {
@@ -59,12 +62,8 @@ impl Takeover {
 
     /// The answer, and the client that comes after it: `None` if it leaves before. What it sends without an upgrade is
     /// in `body`.
-    pub fn take(
-        self,
-        body: Option<Incoming>,
-        kind: &'static str,
-    ) -> (Response<Body>, Pin<Box<dyn Future<Output = Option<Client>> + Send>>) {
-        let (mut response, client): (_, Pin<Box<dyn Future<Output = Option<Client>> + Send>>) = match self {
+    pub fn take(self, body: Option<Incoming>, kind: &'static str) -> (Response<Body>, Coming) {
+        let (mut response, client): (_, Coming) = match self {
             Takeover::Upgrade(upgrade) => {
                 let mut response = Response::new(empty());
                 *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
