@@ -15,7 +15,7 @@ pub fn sampan() -> Command {
     if !program.exists() {
         let _one_at_a_time = lock(&target().join("tests/lock"));
         if !program.exists() {
-            let build = ["build", "--package", "sampan-cli", "--bin", "sampan"];
+            let build = ["build", "--workspace", "--bin", "sampan"];
             let built = Command::new("cargo").args(build).current_dir(root()).status();
             assert!(built.is_ok_and(|status| status.success()), "sampan does not build");
         }
