@@ -29,12 +29,14 @@ pub fn watch(container: &Arc<Container>) {
     {
         let weak = Arc::downgrade(container);
         let (id, events) = (container.id.clone(), container.shared.events.clone());
+        // Version 1 signals a kill before it counts it, and nothing else; version 2 any change of its counters.
+        let counts = matches!(container.cgroup, Cgroup::V2(_));
         tokio::spawn(async move {
             let mut seen = kills(&file).unwrap_or_default();
             while changed(&descriptor).await.is_ok() {
                 // Also signalled when the group is removed.
                 let Some(now) = kills(&file).filter(|_| weak.strong_count() > 0) else { return };
-                if now > seen {
+                if now > seen || !counts {
                     events.publish(TaskOOM { container_id: id.clone(), ..TaskOOM::default() });
                 }
                 seen = now;

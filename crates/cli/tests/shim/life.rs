@@ -153,3 +153,15 @@ fn events_come_in_order() {
     assert_eq!(ended, ["exit second", "exit"]);
     assert_eq!(joined.finish().code, 137);
 }
+
+#[test]
+fn a_kill_for_memory_is_told() {
+    let Some(server) = containerd(&[]) else { return };
+    let Some(()) = crate::import_busybox(&server) else { return };
+    let events = Events::listen(&server);
+    let limited = ["--rm", "--memory-limit", "16777216"];
+    let greedy = "dd if=/dev/zero of=/dev/null bs=100M count=1; exit 9";
+    let finished = server.ctr(&run(&limited, &image("busybox"), &["oom-1", "/bin/sh", "-c", greedy]));
+    assert_eq!(finished.code, 9, "{finished:?}");
+    wait_until("the event", || events.of("oom-1").contains(&"oom".to_owned()));
+}

@@ -41,7 +41,7 @@ fn import_file(server: &Containerd, name: &str, path: &Path) {
 
 fn import_busybox(server: &Containerd) -> Option<()> {
     let bytes = busybox()?;
-    let programs = ["sh", "sleep", "grep", "mount", "test", "tty"];
+    let programs = ["sh", "dd", "sleep", "grep", "mount", "test", "tty"];
     let paths: Vec<String> = programs.iter().map(|program| format!("bin/{program}")).collect();
     server.import(&Image {
         name: &image("busybox"),

@@ -5,9 +5,9 @@ use bytes::{Buf, Bytes};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
-use sampan_testing::guest_for;
 use sampan_testing::oci::{Image, busybox};
 use sampan_testing::servers::Containerd;
+use sampan_testing::{finish, guest_for};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -111,6 +111,18 @@ mod cri {
         pub stdout: Vec<u8>,
         #[prost(int32, tag = "3")]
         pub exit_code: i32,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Update {
+        #[prost(string, tag = "1")]
+        pub id: String,
+        #[prost(message, tag = "2")]
+        pub linux: Option<LinuxResources>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct LinuxResources {
+        #[prost(int64, tag = "4")]
+        pub memory_limit_bytes: i64,
     }
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct Stop {
@@ -261,6 +273,14 @@ fn a_guest_and_a_native_side_car_share_a_pod() {
             value(stats.cpu) > 0 && value(stats.memory) > 0
         });
     }
+
+    // Limits that change.
+    let memory_limit_bytes = 64 << 20;
+    let linux = Some(cri::LinuxResources { memory_limit_bytes });
+    let _: cri::Id = call(&server, "UpdateContainerResources", &cri::Update { id: guest.id.clone(), linux });
+    let metrics = finish(server.command("k8s.io").args(["task", "metrics", &guest.id]), "").stdout;
+    let limit = metrics.lines().find(|line| line.starts_with("memory.limit_in_bytes")).expect("a limit");
+    assert!(limit.trim_end().ends_with(&memory_limit_bytes.to_string()), "{limit}");
 
     // Processes that join: a native one, and a guest.
     let exec = |id: &cri::Id, command: &[&str]| -> cri::ExecSyncAnswer {
