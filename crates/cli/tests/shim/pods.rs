@@ -198,14 +198,8 @@ fn import_pause(server: &Containerd) -> Option<()> {
     Some(())
 }
 
-#[test]
-fn a_guest_and_a_native_side_car_share_a_pod() {
-    let Some(server) = Containerd::start(true) else { return };
-    let (Some(()), Some(())) = (import_busybox(&server), import_pause(&server)) else { return };
-    import_guest(&server, "endless");
-    import_guest(&server, "hello");
-    crate::import_file(&server, "serve-hello", &guest_for("wasm32-wasip2", "serve-hello"));
-    let config = cri::Sandbox {
+fn sandbox_config(server: &Containerd) -> cri::Sandbox {
+    cri::Sandbox {
         metadata: Some(cri::SandboxMetadata {
             name: "pod".into(),
             uid: "uid-1".into(),
@@ -214,7 +208,35 @@ fn a_guest_and_a_native_side_car_share_a_pod() {
         hostname: "pod".into(),
         log_directory: server.folder.path().join("logs").display().to_string(),
         linux: Some(cri::LinuxSandbox { cgroup_parent: "/sampan-test-pods".into() }),
-    };
+    }
+}
+
+/// What a server in the pod answers.
+fn get(address_of_pod: &str) -> String {
+    wait_until("an answer", || TcpStream::connect((address_of_pod, 80)).is_ok());
+    let mut stream = TcpStream::connect((address_of_pod, 80)).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: pod\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Whether processor time and memory are told.
+fn has_statistics(server: &Containerd, id: &cri::Id) -> bool {
+    let stats = call::<cri::StatsAnswer>(server, "ContainerStats", id).stats.unwrap();
+    let value =
+        |usage: Option<cri::Usage>| usage.and_then(|usage| usage.amount).map_or(0, |amount| amount.value);
+    value(stats.cpu) > 0 && value(stats.memory) > 0
+}
+
+#[test]
+fn a_guest_and_a_native_side_car_share_a_pod() {
+    let Some(server) = Containerd::start(true) else { return };
+    let (Some(()), Some(())) = (import_busybox(&server), import_pause(&server)) else { return };
+    import_guest(&server, "endless");
+    import_guest(&server, "hello");
+    crate::import_file(&server, "serve-hello", &guest_for("wasm32-wasip2", "serve-hello"));
+    let config = sandbox_config(&server);
     let asked = cri::RunPodSandbox { config: Some(config.clone()), runtime_handler: "sampan".into() };
     let sandbox: cri::Id = call(&server, "RunPodSandbox", &asked);
 
@@ -255,23 +277,13 @@ fn a_guest_and_a_native_side_car_share_a_pod() {
     // A component answers at the pod's address, as a server in a container of Linux would.
     let address_of_pod = call::<cri::SandboxStatusAnswer>(&server, "PodSandboxStatus", &sandbox);
     let address_of_pod = address_of_pod.status.and_then(|status| status.network).expect("a network").id;
-    wait_until("an answer", || TcpStream::connect((address_of_pod.as_str(), 80)).is_ok());
-    let mut stream = TcpStream::connect((address_of_pod.as_str(), 80)).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: pod\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let answer = get(&address_of_pod);
     assert!(answer.contains("Hello, world!"), "{answer}");
     assert_eq!(status(&web).state, 1);
 
     // Statistics of both kinds.
     for (id, name) in [(&guest, "guest"), (&side_car, "side-car")] {
-        wait_until(name, || {
-            let stats = call::<cri::StatsAnswer>(&server, "ContainerStats", id).stats.unwrap();
-            let value = |usage: Option<cri::Usage>| {
-                usage.and_then(|usage| usage.amount).map_or(0, |amount| amount.value)
-            };
-            value(stats.cpu) > 0 && value(stats.memory) > 0
-        });
+        wait_until(name, || has_statistics(&server, id));
     }
 
     // Limits that change.
