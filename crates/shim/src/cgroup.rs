@@ -15,14 +15,33 @@ pub enum Cgroup {
     /// A folder for each controller.
     V1(HashMap<String, PathBuf>),
     V2(PathBuf),
+    /// The container has none of its own. Whatever else is in its group is not the container's to count or to kill.
+    Shared,
 }
 
 impl Cgroup {
-    /// Those of a process. Read while it is there: a dead process is in none.
+    /// Those of a container's process. Read while it is there: a dead process is in none.
     pub fn of(pid: i32) -> io::Result<Self> {
-        let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+        let read = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cgroup"));
         let is_unified = Path::new(ROOT).join("cgroup.controllers").exists();
-        Ok(parse(&text, Path::new(ROOT), is_unified))
+        let of = |text: &str| parse(text, Path::new(ROOT), is_unified);
+        Ok(of(&read(&pid.to_string())?).without(&of(&read("self")?), Path::new(ROOT)))
+    }
+
+    /// Only what is neither another's (ours) nor everybody's.
+    fn without(self, others: &Cgroup, root: &Path) -> Self {
+        match (self, others) {
+            (Cgroup::V1(mut folders), Cgroup::V1(others)) => {
+                folders.retain(|name, folder| {
+                    others.get(name) != Some(folder) && *folder != root.join(name).join("")
+                });
+                if folders.is_empty() { Cgroup::Shared } else { Cgroup::V1(folders) }
+            }
+            (Cgroup::V2(folder), Cgroup::V2(other)) if folder != *other && folder != root.join("") => {
+                Cgroup::V2(folder)
+            }
+            _ => Cgroup::Shared,
+        }
     }
 
     /// Processes of the group and of groups in it.
@@ -32,6 +51,7 @@ impl Cgroup {
                 ["pids", "memory", "cpuacct", "devices"].iter().find_map(|name| folders.get(*name))
             }
             Cgroup::V2(folder) => Some(folder),
+            Cgroup::Shared => None,
         };
         let mut pids = Vec::new();
         if let Some(folder) = folder {
@@ -61,6 +81,7 @@ impl Cgroup {
         let (folder, file, value) = match self {
             Cgroup::V1(folders) => (folders.get("freezer"), "freezer.state", "THAWED"),
             Cgroup::V2(folder) => (Some(folder), "cgroup.freeze", "0"),
+            Cgroup::Shared => return,
         };
         if let Some(folder) = folder {
             // There is nothing to thaw where it cannot be written.
@@ -144,6 +165,28 @@ mod tests {
         assert_eq!(folders.len(), 4);
         assert_eq!(parse(text, root, true), Cgroup::V2(root.join("unified")));
         assert_eq!(parse("garbage", root, true), Cgroup::V2(root.join("")));
+    }
+
+    #[test]
+    fn groups_of_others_are_left_alone() {
+        let root = Path::new("/sys/fs/cgroup");
+        let own = |text: &str, unified| {
+            parse(text, root, unified)
+                .without(&parse("4:memory:/us\n3:pids:/\n0::/us\n", root, unified), root)
+        };
+        for (text, unified, is_shared) in [
+            ("4:memory:/us\n3:pids:/\n", false, true),
+            ("4:memory:/\n", false, true),
+            ("4:memory:/us/one\n", false, false),
+            ("0::/us\n", true, true),
+            ("0::/\n", true, true),
+            ("0::/us/one\n", true, false),
+        ] {
+            let found = own(text, unified);
+            assert_eq!(found == Cgroup::Shared, is_shared, "{text}: {found:?}");
+        }
+        // What cannot be counted is not killed either.
+        assert!(Cgroup::Shared.pids().is_empty());
     }
 
     #[test]

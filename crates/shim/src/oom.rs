@@ -23,6 +23,7 @@ pub fn watch(container: &Arc<Container>) {
             folders.get("memory").map(|folder| (counter(folder), folder.join("memory.oom_control")))
         }
         Cgroup::V2(folder) => Some((changes(folder), folder.join("memory.events"))),
+        Cgroup::Shared => None,
     };
     if let Some((Ok(descriptor), file)) = watched
         && let Ok(descriptor) = pollable(descriptor)

@@ -37,8 +37,16 @@ impl Options {
                 })
             }
             name if TOML.contains(&name) => {
-                let body = config_body(&any.value).unwrap_or_default();
-                Options::of_toml(&String::from_utf8_lossy(body))
+                // containerd before 1.7 passes a file's name instead.
+                let text = match (field(&any.value, CONFIG_BODY), field(&any.value, CONFIG_PATH)) {
+                    (Some(body), _) if !body.is_empty() => String::from_utf8_lossy(body).into_owned(),
+                    (_, Some(path)) if !path.is_empty() => {
+                        let path = String::from_utf8_lossy(path);
+                        std::fs::read_to_string(&*path).context(format!("the runtime's options in {path}"))?
+                    }
+                    _ => String::new(),
+                };
+                Options::of_toml(&text)
             }
             _ => Ok(Options::default()),
         }
@@ -66,10 +74,13 @@ fn short(type_url: &str) -> &str {
     type_url.rsplit('/').next().unwrap_or(type_url)
 }
 
-/// Field 3 of `runtimeoptions.v1.Options` (containerd, `api/types/runtimeoptions/v1/api.proto`), which the protocol's
-/// crate does not have. All its fields are strings or bytes, so the walk knows one wire type only.
-fn config_body(mut bytes: &[u8]) -> Option<&[u8]> {
-    const CONFIG_BODY: u8 = 3;
+/// Fields of `runtimeoptions.v1.Options` (containerd, `api/types/runtimeoptions/v1/api.proto`), which the protocol's crate
+/// does not have.
+const CONFIG_PATH: u8 = 2;
+const CONFIG_BODY: u8 = 3;
+
+/// One field of that message. All its fields are strings or bytes, so the walk knows one wire type only.
+fn field(mut bytes: &[u8], number: u8) -> Option<&[u8]> {
     const LENGTH_DELIMITED: u8 = 2;
     while let Some((&tag, rest)) = bytes.split_first() {
         if tag & 7 != LENGTH_DELIMITED {
@@ -77,7 +88,7 @@ fn config_body(mut bytes: &[u8]) -> Option<&[u8]> {
         }
         let (length, rest) = varint(rest)?;
         let (value, rest) = rest.split_at_checked(length)?;
-        if tag >> 3 == CONFIG_BODY {
+        if tag >> 3 == number {
             return Some(value);
         }
         bytes = rest;
@@ -127,6 +138,16 @@ mod tests {
             assert_eq!(Options::of_any(&form).unwrap(), expected, "{}", form.type_url);
         }
         assert_eq!(Options::of_any(&any("other", vec![1, 2])).unwrap(), Options::default());
+    }
+
+    #[test]
+    fn a_file_of_options() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        std::fs::write(path, "SystemdCgroup = true").unwrap();
+        let value = [&[0x12, path.len() as u8], path.as_bytes()].concat();
+        assert!(Options::of_any(&any("runtimeoptions.v1.Options", value)).unwrap().systemd_cgroup);
+        assert!(Options::of_any(&any("runtimeoptions.v1.Options", b"\x12\x05/none".to_vec())).is_err());
     }
 
     #[test]

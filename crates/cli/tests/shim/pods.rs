@@ -7,9 +7,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use sampan_testing::oci::{Image, busybox};
 use sampan_testing::servers::Containerd;
-use sampan_testing::{finish, guest_for};
+use sampan_testing::{finish, guest_for, http_get};
 use std::fs;
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
@@ -198,49 +197,34 @@ fn import_pause(server: &Containerd) -> Option<()> {
     Some(())
 }
 
-fn sandbox_config(server: &Containerd) -> cri::Sandbox {
-    cri::Sandbox {
-        metadata: Some(cri::SandboxMetadata {
-            name: "pod".into(),
-            uid: "uid-1".into(),
-            namespace: "default".into(),
-        }),
-        hostname: "pod".into(),
-        log_directory: server.folder.path().join("logs").display().to_string(),
-        linux: Some(cri::LinuxSandbox { cgroup_parent: "/sampan-test-pods".into() }),
+struct Pod {
+    server: Containerd,
+    config: cri::Sandbox,
+    sandbox: cri::Id,
+}
+
+impl Pod {
+    fn run() -> Option<Pod> {
+        let server = Containerd::start(true)?;
+        import_busybox(&server)?;
+        import_pause(&server)?;
+        import_guest(&server, "endless");
+        import_guest(&server, "hello");
+        crate::import_file(&server, "serve-hello", &guest_for("wasm32-wasip2", "serve-hello"));
+        let metadata =
+            cri::SandboxMetadata { name: "pod".into(), uid: "uid-1".into(), namespace: "default".into() };
+        let config = cri::Sandbox {
+            metadata: Some(metadata),
+            hostname: "pod".into(),
+            log_directory: server.folder.path().join("logs").display().to_string(),
+            linux: Some(cri::LinuxSandbox { cgroup_parent: "/sampan-test-pods".into() }),
+        };
+        let asked = cri::RunPodSandbox { config: Some(config.clone()), runtime_handler: "sampan".into() };
+        let sandbox = call(&server, "RunPodSandbox", &asked);
+        Some(Pod { server, config, sandbox })
     }
-}
 
-/// What a server in the pod answers.
-fn get(address_of_pod: &str) -> String {
-    wait_until("an answer", || TcpStream::connect((address_of_pod, 80)).is_ok());
-    let mut stream = TcpStream::connect((address_of_pod, 80)).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: pod\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
-/// Whether processor time and memory are told.
-fn has_statistics(server: &Containerd, id: &cri::Id) -> bool {
-    let stats = call::<cri::StatsAnswer>(server, "ContainerStats", id).stats.unwrap();
-    let value =
-        |usage: Option<cri::Usage>| usage.and_then(|usage| usage.amount).map_or(0, |amount| amount.value);
-    value(stats.cpu) > 0 && value(stats.memory) > 0
-}
-
-#[test]
-fn a_guest_and_a_native_side_car_share_a_pod() {
-    let Some(server) = Containerd::start(true) else { return };
-    let (Some(()), Some(())) = (import_busybox(&server), import_pause(&server)) else { return };
-    import_guest(&server, "endless");
-    import_guest(&server, "hello");
-    crate::import_file(&server, "serve-hello", &guest_for("wasm32-wasip2", "serve-hello"));
-    let config = sandbox_config(&server);
-    let asked = cri::RunPodSandbox { config: Some(config.clone()), runtime_handler: "sampan".into() };
-    let sandbox: cri::Id = call(&server, "RunPodSandbox", &asked);
-
-    let create = |name: &str, image_name: &str, command: &[&str]| {
+    fn start(&self, name: &str, image_name: &str, command: &[&str]) -> cri::Id {
         let container = cri::Container {
             metadata: Some(cri::Id { id: name.into() }),
             image: Some(cri::Id { id: image(image_name) }),
@@ -248,67 +232,88 @@ fn a_guest_and_a_native_side_car_share_a_pod() {
             log_path: format!("{name}.log"),
         };
         let asked = cri::CreateContainer {
-            sandbox: sandbox.id.clone(),
+            sandbox: self.sandbox.id.clone(),
             config: Some(container),
-            sandbox_config: Some(config.clone()),
+            sandbox_config: Some(self.config.clone()),
         };
-        let made: cri::Id = call(&server, "CreateContainer", &asked);
-        let _: cri::Id = call(&server, "StartContainer", &made);
+        let made: cri::Id = call(&self.server, "CreateContainer", &asked);
+        let _: cri::Id = call(&self.server, "StartContainer", &made);
         made
-    };
-    let guest = create("guest", "endless", &["/endless.wasm"]);
-    let side_car = create("side-car", "busybox", &["/bin/sleep", "1000000"]);
-    let short = create("short", "hello", &["/hello.wasm"]);
+    }
 
-    let web = create("web", "serve-hello", &["/serve-hello.wasm"]);
+    fn status(&self, container: &cri::Id) -> cri::Status {
+        call::<cri::StatusAnswer>(&self.server, "ContainerStatus", container).status.expect("a status")
+    }
 
-    // One shim serves all of them.
-    let address = server.address().display().to_string();
-    assert_eq!(crate::rounds::processes(&format!("-address\0{address}\0-socket")), 1);
+    /// What a component answers at the pod's address, as a server in a container of Linux would.
+    fn get(&self) -> String {
+        let answer = call::<cri::SandboxStatusAnswer>(&self.server, "PodSandboxStatus", &self.sandbox);
+        let address = answer.status.and_then(|status| status.network).expect("a network").id;
+        wait_until("an answer", || TcpStream::connect((address.as_str(), 80)).is_ok());
+        let response = http_get((address.as_str(), 80), "/").unwrap();
+        String::from_utf8_lossy(&response.body).into_owned()
+    }
 
-    // The guest's output is in its log.
-    let log = Path::new(&config.log_directory).join("short.log");
+    fn shims(&self) -> usize {
+        let address = self.server.address().display().to_string();
+        crate::rounds::processes(&format!("-address\0{address}\0-socket"))
+    }
+}
+
+#[test]
+fn a_guest_and_a_native_side_car_share_a_pod() {
+    let Some(pod) = Pod::run() else { return };
+    let guest = pod.start("guest", "endless", &["/endless.wasm"]);
+    let side_car = pod.start("side-car", "busybox", &["/bin/sleep", "1000000"]);
+    let short = pod.start("short", "hello", &["/hello.wasm"]);
+    let web = pod.start("web", "serve-hello", &["/serve-hello.wasm"]);
+    assert_eq!(pod.shims(), 1, "one shim serves all of them");
+
+    let log = Path::new(&pod.config.log_directory).join("short.log");
     wait_until("the log", || fs::read_to_string(&log).is_ok_and(|text| text.contains("Hello from a guest!")));
-    let status = |id: &cri::Id| call::<cri::StatusAnswer>(&server, "ContainerStatus", id).status.unwrap();
-    wait_until("the end of the short one", || status(&short).state == 2);
-    assert_eq!(status(&short).exit_code, 0);
-    assert_eq!((status(&guest).state, status(&side_car).state), (1, 1));
+    wait_until("the end of the short one", || pod.status(&short).state == 2);
+    assert_eq!(pod.status(&short).exit_code, 0);
+    for running in [&guest, &side_car, &web] {
+        assert_eq!(pod.status(running).state, 1);
+    }
+    assert!(pod.get().contains("Hello, world!"));
+    statistics_limits_and_processes(&pod, &guest, &side_car);
 
-    // A component answers at the pod's address, as a server in a container of Linux would.
-    let address_of_pod = call::<cri::SandboxStatusAnswer>(&server, "PodSandboxStatus", &sandbox);
-    let address_of_pod = address_of_pod.status.and_then(|status| status.network).expect("a network").id;
-    let answer = get(&address_of_pod);
-    assert!(answer.contains("Hello, world!"), "{answer}");
-    assert_eq!(status(&web).state, 1);
+    // A stop is quick, though the grace period is long.
+    let begun = std::time::Instant::now();
+    let _: cri::Id =
+        call(&pod.server, "StopContainer", &cri::Stop { id: guest.id.clone(), timeout_seconds: 60 });
+    assert!(begun.elapsed().as_secs() < 20);
+    assert_eq!(pod.status(&guest).exit_code, 143);
+    let _: cri::Id = call(&pod.server, "StopPodSandbox", &pod.sandbox);
+    let _: cri::Id = call(&pod.server, "RemovePodSandbox", &pod.sandbox);
+    wait_until("the shim ends", || pod.shims() == 0);
+    assert!(!Path::new("/run/sampan/shim/k8s.io").join(&pod.sandbox.id).exists());
+}
 
-    // Statistics of both kinds.
-    for (id, name) in [(&guest, "guest"), (&side_car, "side-car")] {
-        wait_until(name, || has_statistics(&server, id));
+fn statistics_limits_and_processes(pod: &Pod, guest: &cri::Id, side_car: &cri::Id) {
+    for id in [guest, side_car] {
+        wait_until("statistics", || {
+            let stats = call::<cri::StatsAnswer>(&pod.server, "ContainerStats", id).stats.unwrap();
+            let value = |usage: Option<cri::Usage>| {
+                usage.and_then(|usage| usage.amount).map_or(0, |amount| amount.value)
+            };
+            value(stats.cpu) > 0 && value(stats.memory) > 0
+        });
     }
 
     // Limits that change.
     let memory_limit_bytes = 64 << 20;
     let linux = Some(cri::LinuxResources { memory_limit_bytes });
-    let _: cri::Id = call(&server, "UpdateContainerResources", &cri::Update { id: guest.id.clone(), linux });
-    let metrics = finish(server.command("k8s.io").args(["task", "metrics", &guest.id]), "").stdout;
+    let update = cri::Update { id: guest.id.clone(), linux };
+    let _: cri::Id = call(&pod.server, "UpdateContainerResources", &update);
+    let metrics = finish(pod.server.command("k8s.io").args(["task", "metrics", &guest.id]), "").stdout;
     let limit = metrics.lines().find(|line| line.starts_with("memory.limit_in_bytes")).expect("a limit");
     assert!(limit.trim_end().ends_with(&memory_limit_bytes.to_string()), "{limit}");
 
-    // Processes that join: a native one, and a guest.
-    let exec = |id: &cri::Id, command: &[&str]| -> cri::ExecSyncAnswer {
-        let command = command.iter().map(|word| (*word).to_owned()).collect();
-        call(&server, "ExecSync", &cri::ExecSync { id: id.id.clone(), command, timeout_seconds: 20 })
-    };
-    let native = exec(&side_car, &["/bin/sh", "-c", "echo joined; exit 3"]);
-    assert_eq!((native.stdout.as_slice(), native.exit_code), (b"joined\n".as_slice(), 3));
-
-    // A stop is quick, though the grace period is long.
-    let begun = std::time::Instant::now();
-    let _: cri::Id = call(&server, "StopContainer", &cri::Stop { id: guest.id.clone(), timeout_seconds: 60 });
-    assert!(begun.elapsed().as_secs() < 20);
-    assert_eq!(status(&guest).exit_code, 143);
-    let _: cri::Id = call(&server, "StopPodSandbox", &sandbox);
-    let _: cri::Id = call(&server, "RemovePodSandbox", &sandbox);
-    wait_until("the shim ends", || crate::rounds::processes(&format!("-address\0{address}\0-socket")) == 0);
-    assert!(!Path::new("/run/sampan/shim/k8s.io").join(&sandbox.id).exists());
+    // A process that joins.
+    let command = ["/bin/sh", "-c", "echo joined; exit 3"].map(str::to_owned).to_vec();
+    let asked = cri::ExecSync { id: side_car.id.clone(), command, timeout_seconds: 20 };
+    let joined: cri::ExecSyncAnswer = call(&pod.server, "ExecSync", &asked);
+    assert_eq!((joined.stdout.as_slice(), joined.exit_code), (b"joined\n".as_slice(), 3));
 }

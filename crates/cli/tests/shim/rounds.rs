@@ -36,7 +36,7 @@ pub fn processes(text: &str) -> usize {
 /// 1,000 rounds take minutes: `SAMPAN_TEST_ROUNDS=1000` runs as many.
 #[test]
 fn rounds_leave_nothing_behind() {
-    let rounds = std::env::var("SAMPAN_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let rounds = std::env::var("SAMPAN_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
     let Some(server) = containerd(&["hello"]) else { return };
     let sockets = dead_sockets();
     for round in 0..rounds {

@@ -17,6 +17,7 @@ pub fn read(cgroup: &Cgroup) -> Any {
     match cgroup {
         Cgroup::V1(folders) => any(&v1::read(folders)),
         Cgroup::V2(folder) => any(&v2::read(folder)),
+        Cgroup::Shared => any(&v1::read(&HashMap::new())),
     }
 }
 
