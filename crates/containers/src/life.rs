@@ -2,10 +2,11 @@
 //! socket, and a supervisor is started where there is none.
 
 use crate::Error;
-use crate::bundle;
 use crate::folder::{Container, Containers};
 use crate::record::{Restart, State, Status};
 use crate::wire::{Answer, Attached, Request, Streams};
+use crate::{bundle, follow};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -158,9 +159,10 @@ impl Container {
             if let Some(answered) = self.ask(request)? {
                 return Ok(answered);
             }
-            // Nobody is there, or about to go.
-            self.wait_for_supervisor()?;
-            self.supervise()?;
+            // Nobody is there, or about to come or to go.
+            if !self.wait_for_change_of_supervisor()? {
+                self.supervise()?;
+            }
         }
         Err(Error::Supervisor("the supervisor does not stay".to_owned()))
     }
