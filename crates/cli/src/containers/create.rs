@@ -138,10 +138,9 @@ pub fn create(args: &Args) -> Result<ExitCode, Fail> {
 
 fn made(containers: &Containers, args: &Args) -> Result<Container, Fail> {
     let mut config = config(args)?;
-    if config.memory_bytes.is_some() || config.cpu_millis.is_some() {
-        if let Some(why) = sampan_containers::limits_unavailable() {
-            eprintln!("warning: the kernel cannot keep the limits ({why}); the engine keeps that of memory");
-        }
+    let is_limited = config.memory_bytes.is_some() || config.cpu_millis.is_some();
+    if let Some(why) = sampan_containers::limits_unavailable().filter(|_| is_limited) {
+        eprintln!("warning: the kernel cannot keep the limits ({why}); the engine keeps that of memory");
     }
     if !is_image(args.source()) {
         let file = args.source();

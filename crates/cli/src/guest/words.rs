@@ -66,7 +66,7 @@ impl Words {
 }
 
 fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<Vec<T>, Fail> {
-    name::list(text).map(|part| part.parse().map_err(|error| wrong(error))).collect()
+    name::list(text).map(|part| part.parse().map_err(wrong)).collect()
 }
 
 /// Numbers of TCP ports, of `8080/tcp`.

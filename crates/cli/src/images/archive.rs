@@ -2,7 +2,7 @@
 
 use super::{failed, store};
 use crate::fail::{Fail, print_stdout};
-use sampan_images::ImageError;
+use sampan_images::{ImageError, familiar};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ pub fn load(args: &LoadArgs) -> Result<ExitCode, Fail> {
     }
     let lines = loaded.iter().map(|image| match image.names.as_slice() {
         [] => format!("Loaded image ID: {}\n", image.id),
-        names => names.iter().map(|name| format!("Loaded image: {name}\n")).collect(),
+        names => names.iter().map(|name| format!("Loaded image: {}\n", familiar(name))).collect(),
     });
     print_stdout(&lines.collect::<String>())
 }

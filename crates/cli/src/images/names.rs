@@ -3,7 +3,7 @@
 use super::{failed, reference, store};
 use crate::containers;
 use crate::fail::{Fail, print_stdout};
-use sampan_images::Digest;
+use sampan_images::{Digest, familiar};
 use std::process::ExitCode;
 
 /// Give an image another name
@@ -52,7 +52,7 @@ pub fn rmi(args: &RmiArgs) -> Result<ExitCode, Fail> {
     for name in &args.images {
         match images.remove(name, args.force, &in_use) {
             Ok(removed) => {
-                let untagged = removed.untagged.iter().map(|name| format!("Untagged: {name}\n"));
+                let untagged = removed.untagged.iter().map(|name| format!("Untagged: {}\n", familiar(name)));
                 let deleted = removed.deleted.iter().map(|id| format!("Deleted: {id}\n"));
                 print_stdout(&untagged.chain(deleted).collect::<String>())?;
             }
