@@ -167,6 +167,25 @@ impl Container {
         Err(Error::Supervisor("the supervisor does not stay".to_owned()))
     }
 
+    /// Until a supervisor listens (true), or none has the container (false).
+    fn wait_for_change_of_supervisor(&self) -> Result<bool, Error> {
+        let changes = follow::changes(&self.folder, follow::NAMES)?;
+        // That the lock is free again is told by nobody.
+        let pause = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+        loop {
+            if self.try_lock()?.is_some() {
+                return Ok(false);
+            }
+            if self.connect()?.is_some() {
+                return Ok(true);
+            }
+            let mut fds = [PollFd::new(&changes, PollFlags::IN)];
+            // Whatever it says, the next look tells.
+            let _ = poll(&mut fds, Some(&pause));
+            follow::forget(&changes);
+        }
+    }
+
     /// Waits until no supervisor has the container: it has ended then, and is gone if it is removed at its end.
     ///
     /// # Errors

@@ -76,7 +76,8 @@ fn rows(image: &Image) -> Vec<Row<'_>> {
     const NONE: &str = "<none>";
     let digest_of = |repository: &str| {
         let its = image.digests.iter().filter_map(|text| text.rsplit_once('@'));
-        let mut its = its.filter(|(name, _)| familiar(name) == repository).map(|(_, digest)| digest.to_owned());
+        let mut its =
+            its.filter(|(name, _)| familiar(name) == repository).map(|(_, digest)| digest.to_owned());
         its.next_back().unwrap_or_else(|| NONE.to_owned())
     };
     let named = image.names.iter().filter_map(|name| {
