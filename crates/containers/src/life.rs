@@ -2,10 +2,11 @@
 //! socket, and a supervisor is started where there is none.
 
 use crate::Error;
-use crate::bundle;
 use crate::folder::{Container, Containers};
 use crate::record::{Restart, State, Status};
 use crate::wire::{Answer, Attached, Request, Streams};
+use crate::{bundle, follow};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -158,11 +159,31 @@ impl Container {
             if let Some(answered) = self.ask(request)? {
                 return Ok(answered);
             }
-            // Nobody is there, or about to go.
-            self.wait_for_supervisor()?;
-            self.supervise()?;
+            // Nobody is there, or about to come or to go.
+            if !self.wait_for_change_of_supervisor()? {
+                self.supervise()?;
+            }
         }
         Err(Error::Supervisor("the supervisor does not stay".to_owned()))
+    }
+
+    /// Until a supervisor listens (true), or none has the container (false).
+    fn wait_for_change_of_supervisor(&self) -> Result<bool, Error> {
+        let changes = follow::changes(&self.folder, follow::NAMES)?;
+        // That the lock is free again is told by nobody.
+        let pause = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+        loop {
+            if self.try_lock()?.is_some() {
+                return Ok(false);
+            }
+            if self.connect()?.is_some() {
+                return Ok(true);
+            }
+            let mut fds = [PollFd::new(&changes, PollFlags::IN)];
+            // Whatever it says, the next look tells.
+            let _ = poll(&mut fds, Some(&pause));
+            follow::forget(&changes);
+        }
     }
 
     /// Waits until no supervisor has the container: it has ended then, and is gone if it is removed at its end.

@@ -64,7 +64,7 @@ fn names_and_archives() {
         assert_eq!(rows, ["guests:latest", "other:1"]);
         good(&["save", "-o", &archive, "other:1"]);
         assert!(good(&["rmi", "other:1"]).contains("Untagged: other:1"));
-        assert_eq!(good(&["load", "-i", &archive]), "Loaded image: other:1");
+        assert!(good(&["load", "-i", &archive]).contains("Loaded image: other:1"));
         let id = good(&["create", "other:1"]);
         good(&["rmi", "other:1"]);
         let used = engine.docker(&docker, &["rmi", "guests"]);

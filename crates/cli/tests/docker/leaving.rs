@@ -48,17 +48,22 @@ fn streams_end_with_their_clients() {
 fn half_of_a_connection() {
     let engine = Engine::start();
     let Some(docker) = dockers().pop() else { return };
-    let id = engine.good(&docker, &["create", "-i", "guests", "count"]);
+    let body = r#"{"Image":"guests","Cmd":["count"],"OpenStdin":true,"StdinOnce":true}"#;
+    assert!(engine.send("POST", "/containers/create?name=half", body).starts_with("HTTP/1.1 201 "));
+    let id = "half";
     let mut client = engine.connect();
     let path = format!("/containers/{id}/attach?stream=1&stdin=1&stdout=1");
     let head = format!("POST {path} HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
     client.write_all(head.as_bytes()).unwrap();
+    let mut first = [0; 21];
+    client.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 101 UPGRADED");
     client.write_all(b"1234567").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
-    engine.good(&docker, &["start", &id]);
-    let mut answer = String::new();
-    client.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 101 UPGRADED\r\n") && answer.ends_with("7\n"), "{answer:?}");
+    engine.good(&docker, &["start", id]);
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).unwrap();
+    assert!(rest.ends_with(b"\x01\0\0\0\0\0\0\x027\n"), "{:?}", String::from_utf8_lossy(&rest));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::answer::{Answered, Body, Failure, Out, empty, out};
 use super::call::{Call, outside};
 use super::logs;
 use crate::logs::Wanted;
-use crate::wire::{END, HEAD_BYTES, Streams};
+use crate::wire::{END, HEAD_BYTES, Streams, frame};
 use crate::{Attached, Container};
 use chrono::Utc;
 use futures::future::{Either, select};
@@ -97,6 +97,15 @@ impl Client {
         Some(Client { from: Box::new(from), to: Box::new(to), gone: Box::pin(hung_up(descriptor)) })
     }
 
+    /// Says why there is nothing else.
+    pub async fn complain(mut self, why: &str, tty: bool) {
+        let text = format!("{why}\r\n").into_bytes();
+        let bytes = if tty { text } else { frame(2, &text) };
+        // The client may have left.
+        let _ = self.to.write_all(&bytes).await;
+        let _ = self.to.shutdown().await;
+    }
+
     fn of_body(body: Option<Incoming>, out: Out) -> Self {
         let (near, far) = tokio::io::duplex(PIECE_MAX_BYTES);
         let (from, to) = tokio::io::split(near);
@@ -119,8 +128,8 @@ async fn carry_out(mut from: impl AsyncRead + Unpin, out: Out) {
 
 async fn carry_in(body: Option<Incoming>, mut to: WriteHalf<DuplexStream>) {
     if let Some(mut body) = body {
-        while let Some(Ok(frame)) = body.frame().await {
-            let piece = frame.into_data().unwrap_or_default();
+        while let Some(Ok(piece)) = body.frame().await {
+            let piece = piece.into_data().unwrap_or_default();
             if to.write_all(&piece).await.is_err() {
                 return;
             }
@@ -191,8 +200,8 @@ async fn replay(container: &Container, streams: Streams, tty: bool, client: &mut
     let (out, mut body) = out();
     let container = container.clone();
     let reading = tokio::task::spawn_blocking(move || logs::write(&container, &wanted, &out, !tty, false));
-    while let Some(Ok(frame)) = body.frame().await {
-        client.to.write_all(&frame.into_data().unwrap_or_default()).await?;
+    while let Some(Ok(piece)) = body.frame().await {
+        client.to.write_all(&piece.into_data().unwrap_or_default()).await?;
     }
     reading.await.map_err(io::Error::other)?.map_err(io::Error::other)
 }

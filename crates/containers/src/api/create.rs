@@ -91,7 +91,9 @@ pub fn create(asked: &Asked) -> Answered {
     }
     let api = &asked.api;
     let networks = networks::Networks::of(&api.containers);
-    let endpoints = networks.endpoints(&wanted.host_config.network_mode, &wanted.networking_config)?;
+    let endpoints = networks.endpoints(&wanted.host_config.network_mode, &wanted.networking_config);
+    // What is not found at this place is an image, for clients: they would pull it.
+    let endpoints = endpoints.map_err(|failure| Failure::bad(failure.message))?;
     let image = image(asked, &wanted.image)?;
     let name = asked.query.get("name").unwrap_or_default();
     let config = config(wanted, name.trim_start_matches('/'), &image, &api.containers)?;

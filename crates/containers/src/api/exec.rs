@@ -9,7 +9,7 @@ use super::lifecycle::{conflict, size};
 use super::logs;
 use crate::record::Status;
 use crate::wire::Streams;
-use crate::{Container, Second};
+use crate::{Attached, Container, Second};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
@@ -110,14 +110,7 @@ pub fn create(asked: &Asked, container: &Container) -> Answered {
     if wanted.cmd.is_empty() {
         return Err(Failure::bad("No exec command specified"));
     }
-    let is = match container.state()?.status {
-        Status::Running => None,
-        Status::Paused => Some("is paused, unpause the container before exec"),
-        _ => Some("is not running"),
-    };
-    if let Some(is) = is {
-        return Err(Failure::conflict(format!("container {} {is}", container.id)));
-    }
+    ready(container)?;
     let streams =
         Streams { stdin: wanted.attach_stdin, stdout: wanted.attach_stdout, stderr: wanted.attach_stderr };
     let Wanted { env, cmd: args, working_dir: workdir, tty, .. } = wanted;
@@ -125,6 +118,16 @@ pub fn create(asked: &Asked, container: &Container) -> Answered {
     let id = crate::create::random_id()?;
     asked.api.execs.add(id.clone(), container.clone(), second)?;
     json_with(StatusCode::CREATED, &json!({ "Id": id }))
+}
+
+/// Whether a program can be started beside the first.
+fn ready(container: &Container) -> Result<(), Failure> {
+    let is = match container.state()?.status {
+        Status::Running => return Ok(()),
+        Status::Paused => "is paused, unpause the container before exec",
+        _ => "is not running",
+    };
+    Err(Failure::conflict(format!("container {} {is}", container.id)))
 }
 
 pub async fn route(call: Call, rest: &[&str]) -> Answered {
@@ -158,31 +161,46 @@ async fn start(mut call: Call, id: &str) -> Answered {
         second.streams = Streams::default();
     }
     let tty = second.tty;
-    let (container, named, own) = (exec.container, supervisors(&id), Arc::clone(&api));
-    let known = id.clone();
-    let attached = outside(move || {
-        let attached = container.exec(&named, &second).map_err(conflict);
-        match &attached {
-            Ok(attached) => own.execs.change(&known, |exec| exec.pid = attached.pid),
-            Err(_) => own.execs.end(&known, Some(126)),
-        }
-        attached
-    })
-    .await?;
+    let container = exec.container.clone();
+    let checked = outside(move || ready(&container)).await;
+    checked.inspect_err(|_| api.execs.end(&id, Some(126)))?;
     if start.detach {
-        tokio::spawn(async move {
-            let code = attach::ignore(attached).await;
-            api.execs.end(&id, code.ok().flatten());
-        });
+        let attached = begin(&api, &id, exec.container, second).await?;
+        tokio::spawn(async move { speak(&api, &id, attached, None, tty).await });
         return status(StatusCode::OK);
     }
     let (response, client) = takeover.take(None, logs::kind(call.minor, tty));
-    tokio::spawn(async move { speak(&api, &id, attached, client.await, tty).await });
+    tokio::spawn(async move {
+        // Some clients lose output that comes together with the answer's head: it begins after that.
+        let client = client.await;
+        match begin(&api, &id, exec.container, second).await {
+            Ok(attached) => speak(&api, &id, attached, client, tty).await,
+            Err(failure) => {
+                if let Some(client) = client {
+                    client.complain(&failure.message, tty).await;
+                }
+            }
+        }
+    });
     Ok(response)
 }
 
+/// Starts the program.
+async fn begin(api: &Arc<Api>, id: &str, container: Container, second: Second) -> Result<Attached, Failure> {
+    let (api, id) = (Arc::clone(api), id.to_owned());
+    outside(move || {
+        let attached = container.exec(&supervisors(&id), &second).map_err(conflict);
+        match &attached {
+            Ok(attached) => api.execs.change(&id, |exec| exec.pid = attached.pid),
+            Err(_) => api.execs.end(&id, Some(126)),
+        }
+        attached
+    })
+    .await
+}
+
 /// The exit code is known before the client sees the end: it asks for it then.
-async fn speak(api: &Api, id: &str, attached: crate::Attached, client: Option<attach::Client>, tty: bool) {
+async fn speak(api: &Api, id: &str, attached: Attached, client: Option<attach::Client>, tty: bool) {
     let told = |code| api.execs.end(id, code);
     match client {
         // That the client left is no failure.

@@ -140,12 +140,12 @@ fn is_wanted(image: &Image, filters: &Filters) -> bool {
         && filters.any("reference", reference)
 }
 
-fn inspect(asked: &Asked, image: &Image) -> Answered {
+fn inspect(_asked: &Asked, image: &Image) -> Answered {
     let config = &image.config;
     let inner =
         serde_json::to_value(config.config()).map_err(|error| Failure::internal(error.to_string()))?;
     let inner = if inner.is_null() { json!({}) } else { inner };
-    let mut all = json!({
+    json(&json!({
         "Id": image.id.to_string(),
         "RepoTags": familiar_all(&image.names),
         "RepoDigests": familiar_all(&image.digests),
@@ -155,6 +155,8 @@ fn inspect(asked: &Asked, image: &Image) -> Answered {
         "DockerVersion": "",
         "Author": config.author().clone().unwrap_or_default(),
         "Config": &inner,
+        // Gone since 1.45, but Compose 1 reads it in all versions.
+        "ContainerConfig": &inner,
         "Architecture": image.platform.architecture,
         "Variant": image.platform.variant.clone().unwrap_or_default(),
         "Os": image.platform.os,
@@ -163,12 +165,7 @@ fn inspect(asked: &Asked, image: &Image) -> Answered {
         "GraphDriver": { "Name": super::system::DRIVER, "Data": {} },
         "RootFS": { "Type": "layers", "Layers": config.rootfs().diff_ids() },
         "Metadata": { "LastTagTime": super::inspect::time(None) },
-    });
-    // Of the container that the image was made of; Compose 1 still reads it.
-    if asked.minor < 45 {
-        all["ContainerConfig"] = inner;
-    }
-    json(&all)
+    }))
 }
 
 fn history(_asked: &Asked, image: &Image) -> Answered {

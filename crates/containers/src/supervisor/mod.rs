@@ -42,6 +42,10 @@ const WELL_AFTER: Duration = Duration::from_secs(10);
 /// Clients that read slowly have so long for the last of the output.
 const FAREWELL: Duration = Duration::from_secs(10);
 
+/// Whoever looks whether the lock is free has it for a moment.
+const LOCK_TRIES: usize = 3;
+const LOCK_AGAIN_AFTER: Duration = Duration::from_millis(5);
+
 /// What happens to a supervisor.
 enum Event {
     Asked(Asked),
@@ -97,7 +101,14 @@ pub fn supervise(folder: &Path) -> Result<(), Error> {
     let id = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let container = containers.container(id.to_owned());
     let config = container.config()?;
-    let Some(_held) = container.try_lock()? else {
+    let mut held = container.try_lock()?;
+    for _ in 0..LOCK_TRIES {
+        if held.is_none() {
+            std::thread::sleep(LOCK_AGAIN_AFTER);
+            held = container.try_lock()?;
+        }
+    }
+    let Some(_held) = held else {
         return Err(Error::State { name: config.name, is: "has a supervisor" });
     };
     // Not of the terminal that it was started from.
