@@ -41,12 +41,13 @@ impl Words {
         let ports: Option<Vec<PortMap>> = said.get(name::PORTS).map(|text| parsed(text)).transpose()?;
         let exposed = exposed(said.get(name::EXPOSED).map_or("", String::as_str))?;
         let listen = listen(ports.as_deref(), &exposed);
-        let is_published = ports.as_ref().is_some_and(|ports| !ports.is_empty());
+        // A port that is exposed and not published cannot be reached, but in a network of the container's own.
+        let wanted = ports.as_ref().map_or(!exposed.is_empty(), |ports| !ports.is_empty());
         let serving = Serving {
             kind: said.get(name::KIND).cloned(),
             args: args.clone(),
             workdir: workdir.clone(),
-            wanted: is_published || !exposed.is_empty(),
+            wanted,
             listen,
         };
         let env = process.env().iter().flatten();

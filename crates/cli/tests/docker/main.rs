@@ -8,6 +8,7 @@ mod files;
 mod images;
 mod leaving;
 mod library;
+mod php;
 mod socket;
 mod streams;
 
