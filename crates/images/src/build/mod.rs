@@ -155,6 +155,10 @@ fn ignore_of(context: &Path, settings: &BuildSettings<'_>) -> Result<Ignore, Ima
     let mut beside = settings.dockerfile.clone().into_os_string();
     beside.push(".dockerignore");
     for path in [PathBuf::from(beside), context.join(".dockerignore")] {
+        // A context may be a stranger's, and the link lead anywhere.
+        if fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink()) {
+            return Err(ImageError::Malformed(format!("{} is a link, and is not followed", path.display())));
+        }
         match fs::read_to_string(&path) {
             Ok(text) => {
                 let wrong = |what| ImageError::Malformed(format!("{}: {what}", path.display()));

@@ -289,6 +289,9 @@ fn what_is_ignored() {
     assert_eq!((said.as_str(), place.as_str()), ("a is hidden by .dockerignore", "a"));
     world.write("Dockerfile.dockerignore", "e");
     assert_eq!(world.files(&world.build("FROM scratch\nCOPY a /\n")), ["a="], "the one beside it counts");
+    let world = World::new(&files);
+    std::os::unix::fs::symlink("/etc/passwd", world.context.path().join(".dockerignore")).unwrap();
+    assert!(world.error("FROM scratch").0.contains("is not followed"));
 }
 
 #[test]
