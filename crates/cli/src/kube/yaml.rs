@@ -86,7 +86,7 @@ mod tests {
             "text": "one\n  two\n",
             "yes": "no: #",
         });
-        let expected = "a:\n  b:\n  - c: 1\n    d:\n    - x\n    - \"1\"\n  - y\n  e: {}\n\
+        let expected = "a:\n  b:\n  - c: 1\n    d:\n    - x\n    - \"1\"\n  - \"y\"\n  e: {}\n\
                         text: |\n  one\n    two\n\"yes\": \"no: #\"\n";
         assert_eq!(documents(&[value]), expected);
         assert_eq!(documents(&[json!({ "a": 1 }), json!({ "b": "x" })]), "a: 1\n---\nb: x\n");
