@@ -19,6 +19,8 @@ pub struct Grants {
     pub env: Vec<(String, String)>,
     /// Ports on which the guest may listen, and where they appear on the host.
     pub ports: Vec<PortMap>,
+    /// The network is the guest's own (a pod's): it may listen at every port of it that is not mapped otherwise.
+    pub own_network: bool,
     /// Where the guest may connect by TCP.
     pub tcp: Vec<NetRule>,
     /// Where the guest may send UDP datagrams.
@@ -43,13 +45,27 @@ pub struct Grants {
 
 impl fmt::Debug for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Grants { mounts, env, ports, tcp, udp, http, services, keyvalue, sql, messaging, dapr, config } =
-            self;
+        let Grants {
+            mounts,
+            env,
+            ports,
+            own_network,
+            tcp,
+            udp,
+            http,
+            services,
+            keyvalue,
+            sql,
+            messaging,
+            dapr,
+            config,
+        } = self;
         let env: Vec<_> = env.iter().map(|(name, _)| name).collect();
         f.debug_struct("Grants")
             .field("mounts", mounts)
             .field("env", &env)
             .field("ports", ports)
+            .field("own_network", own_network)
             .field("tcp", tcp)
             .field("udp", udp)
             .field("http", http)

@@ -95,7 +95,7 @@ impl Sockets {
         let policy = Policy {
             tcp: grants.tcp.clone(),
             udp: grants.udp.clone(),
-            ports: Ports::reserve(&grants.ports)?,
+            ports: Ports::reserve(&grants.ports, grants.own_network)?,
             explain: explain.clone(),
             ..Policy::default()
         };

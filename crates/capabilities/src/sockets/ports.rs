@@ -9,7 +9,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Mutex;
 
 #[derive(Default)]
-pub struct Ports(Vec<Port>);
+pub struct Ports {
+    mapped: Vec<Port>,
+    /// Every other port is where the guest says: the network is its own.
+    open: bool,
+}
 
 struct Port {
     protocol: Protocol,
@@ -23,8 +27,8 @@ struct Port {
 }
 
 impl Ports {
-    /// Binds every host port.
-    pub fn reserve(maps: &[PortMap]) -> Result<Self, GrantError> {
+    /// Binds every host port. `open` leaves all others to the guest.
+    pub fn reserve(maps: &[PortMap], open: bool) -> Result<Self, GrantError> {
         let mut ports: Vec<Port> = Vec::with_capacity(maps.len());
         for map in maps {
             let name = super::protocol_name(map.protocol);
@@ -45,27 +49,28 @@ impl Ports {
                 reservation: Mutex::new(Some(socket)),
             });
         }
-        Ok(Ports(ports))
+        Ok(Ports { mapped: ports, open })
     }
 
     /// Protocol, guest port and host address of all mappings.
     pub fn all(&self) -> impl Iterator<Item = (Protocol, u16, SocketAddr)> {
-        self.0.iter().map(|port| (port.protocol, port.guest_port, port.host))
+        self.mapped.iter().map(|port| (port.protocol, port.guest_port, port.host))
     }
 
     /// The same of the mappings for which the user named no host port.
     pub fn chosen_by_system(&self) -> impl Iterator<Item = (Protocol, u16, SocketAddr)> {
-        let chosen = self.0.iter().filter(|port| port.chosen_by_system);
+        let chosen = self.mapped.iter().filter(|port| port.chosen_by_system);
         chosen.map(|port| (port.protocol, port.guest_port, port.host))
     }
 
     pub fn any(&self, protocol: Protocol) -> bool {
-        self.0.iter().any(|port| port.protocol == protocol)
+        self.open || self.mapped.iter().any(|port| port.protocol == protocol)
     }
 
     /// The host address for a guest's bind to `local`, and the end of its reservation.
     pub fn take(&self, protocol: Protocol, local: SocketAddr) -> Option<SocketAddr> {
-        let port = self.0.iter().find(|port| (port.protocol, port.guest_port) == (protocol, local.port()))?;
+        let same = |port: &&Port| (port.protocol, port.guest_port) == (protocol, local.port());
+        let Some(port) = self.mapped.iter().find(same) else { return self.open.then_some(local) };
         let ip = local.ip().to_canonical();
         if !(ip.is_unspecified() || ip.is_loopback() || ip == port.host.ip().to_canonical()) {
             return None;
@@ -77,7 +82,8 @@ impl Ports {
     /// The guest port behind a host address that a socket is bound to.
     pub fn by_host(&self, protocol: Protocol, bound: SocketAddr) -> Option<u16> {
         let ip = bound.ip().to_canonical();
-        self.0
+        let mapped = self
+            .mapped
             .iter()
             .find(|port| {
                 port.protocol == protocol
@@ -85,7 +91,8 @@ impl Ports {
                     // A connection that arrived at an unspecified address has a specific one.
                     && (port.host.ip().is_unspecified() || port.host.ip().to_canonical() == ip)
             })
-            .map(|port| port.guest_port)
+            .map(|port| port.guest_port);
+        mapped.or_else(|| self.open.then_some(bound.port()))
     }
 }
 

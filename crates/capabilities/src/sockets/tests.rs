@@ -44,6 +44,20 @@ fn nothing_is_granted_by_default() {
 }
 
 #[test]
+fn a_network_of_its_own() {
+    let grants =
+        Grants { own_network: true, ports: vec!["127.0.0.1:0:80".parse().unwrap()], ..Grants::default() };
+    let own = Sockets::new(&grants, &mut WasiCtxBuilder::new(), &Explain::default()).unwrap();
+    // It may listen anywhere, also beside what is mapped; where it may connect is another grant.
+    let free = address("0.0.0.0:8080");
+    assert_eq!(own.bind_address(Protocol::Tcp, free), Some(free));
+    assert!(own.may_listen(free));
+    assert_eq!(own.guest_address(Protocol::Tcp, free), free);
+    assert_eq!(own.bind_address(Protocol::Tcp, address("0.0.0.0:80")), Some(only_port(&own)));
+    assert!(!own.may_connect(Protocol::Tcp, address("10.0.0.1:80")));
+}
+
+#[test]
 fn address_rules() {
     let rules = sockets(&["10.0.0.0/8:5432", "2001:db8::/32:*", "127.0.0.1:8000-8010"], &["*:53"], &[]);
     for (remote, tcp, udp) in [

@@ -55,6 +55,7 @@ fn app(entry: &Entry, grants: Grants) -> Result<App, Fail> {
 fn component(entry: &Entry, words: &Serving, mut grants: Grants, limits: Limits, root: &Path) -> App {
     // Its ports are ours to listen at.
     grants.ports.clear();
+    grants.own_network = false;
     let served = Limits::served();
     let limits = Limits {
         memory_bytes: limits.memory_bytes.or(served.memory_bytes),

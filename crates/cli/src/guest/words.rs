@@ -2,7 +2,7 @@
 
 use super::wrong;
 use crate::fail::Fail;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use sampan_app::{Grants, Limits, Mount, NetRule, Origin, PortMap, Protocol, parse_duration, parse_size};
 use sampan_containers::annotations as name;
 use std::collections::HashMap;
@@ -43,6 +43,13 @@ impl Words {
         let listen = listen(ports.as_deref(), &exposed);
         // A port that is exposed and not published cannot be reached, but in a network of the container's own.
         let wanted = ports.as_ref().map_or(!exposed.is_empty(), |ports| !ports.is_empty());
+        // Who gave the container a network of its own has said what may be reached in it, unless annotations say less.
+        let own_network = ports.is_none() && has_network(spec);
+        let rules = |name: &str, all: &'static str| match said.get(name) {
+            Some(text) => text.as_str(),
+            None if own_network => all,
+            None => "",
+        };
         let serving = Serving {
             kind: said.get(name::KIND).cloned(),
             args: args.clone(),
@@ -57,9 +64,10 @@ impl Words {
             mounts: mounts(spec),
             env: env.collect(),
             ports: ports.unwrap_or_default(),
-            tcp: parsed::<NetRule>(said.get(name::ALLOW_TCP).map_or("", String::as_str))?,
-            udp: parsed::<NetRule>(said.get(name::ALLOW_UDP).map_or("", String::as_str))?,
-            http: parsed::<Origin>(said.get(name::ALLOW_HTTP).map_or("", String::as_str))?,
+            own_network,
+            tcp: parsed::<NetRule>(rules(name::ALLOW_TCP, "*:*"))?,
+            udp: parsed::<NetRule>(rules(name::ALLOW_UDP, "*:*"))?,
+            http: parsed::<Origin>(rules(name::ALLOW_HTTP, "*"))?,
             ..Grants::default()
         };
         Ok(Words { args, workdir, grants, limits: limits(spec, said)?, serving })
@@ -96,6 +104,12 @@ fn listen(ports: Option<&[PortMap]>, exposed: &[u16]) -> Vec<SocketAddr> {
     };
     let same = tcp().filter(|port| port.guest_port == main.guest_port);
     same.map(|port| SocketAddr::from((port.host_address, port.host_port))).collect()
+}
+
+/// Whether the container has a network namespace: a pod's, or a new one.
+fn has_network(spec: &Spec) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    namespaces.into_iter().flatten().any(|one| one.typ() == LinuxNamespaceType::Network)
 }
 
 /// Folders and files of the host. What else a container of Linux has mounted (`/proc`, `/dev`), a guest does not see.

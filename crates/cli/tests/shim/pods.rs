@@ -210,6 +210,7 @@ impl Pod {
         import_pause(&server)?;
         import_guest(&server, "endless");
         import_guest(&server, "hello");
+        import_guest(&server, "web-server");
         crate::import_file(&server, "serve-hello", &guest_for("wasm32-wasip2", "serve-hello"));
         let metadata =
             cri::SandboxMetadata { name: "pod".into(), uid: "uid-1".into(), namespace: "default".into() };
@@ -246,11 +247,11 @@ impl Pod {
     }
 
     /// What a component answers at the pod's address, as a server in a container of Linux would.
-    fn get(&self) -> String {
+    fn get(&self, port: u16) -> String {
         let answer = call::<cri::SandboxStatusAnswer>(&self.server, "PodSandboxStatus", &self.sandbox);
         let address = answer.status.and_then(|status| status.network).expect("a network").id;
-        wait_until("an answer", || TcpStream::connect((address.as_str(), 80)).is_ok());
-        let response = http_get((address.as_str(), 80), "/").unwrap();
+        wait_until("an answer", || TcpStream::connect((address.as_str(), port)).is_ok());
+        let response = http_get((address.as_str(), port), "/").unwrap();
         String::from_utf8_lossy(&response.body).into_owned()
     }
 
@@ -276,7 +277,10 @@ fn a_guest_and_a_native_side_car_share_a_pod() {
     for running in [&guest, &side_car, &web] {
         assert_eq!(pod.status(running).state, 1);
     }
-    assert!(pod.get().contains("Hello, world!"));
+    assert!(pod.get(80).contains("Hello, world!"));
+    // A program that listens by itself does so in the pod's network.
+    let listening = pod.start("sockets", "web-server", &["/web-server.wasm", "0.0.0.0:8080", "/"]);
+    assert!(!pod.get(8080).is_empty(), "{listening:?}");
     statistics_limits_and_processes(&pod, &guest, &side_car);
 
     // A stop is quick, though the grace period is long.
