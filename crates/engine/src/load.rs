@@ -217,11 +217,15 @@ impl Loader<'_> {
             not_kept: kept.err(),
             ignored: shipped.ignored,
         };
+        // A program's process has mostly ended when it would gain by it.
+        if self.engines.is_none() {
+            return Ok(loaded);
+        }
         Ok(self.light(loaded, key, concurrent, begin))
     }
 
-    /// What was compiled is in this process's own memory, and so is what the compiler used. An artifact that is mapped
-    /// is shared with others, and goes where memory is short.
+    /// For a server: what was compiled is in this process's own memory, and so is what the compiler used. An artifact that
+    /// is mapped is shared with others, and goes where memory is short.
     fn light(&self, mut loaded: Loaded, key: &Key, concurrent: bool, begin: Instant) -> Loaded {
         let entry = self.cache.filter(|_| loaded.not_kept.is_none()).and_then(|cache| cache.lookup(key));
         if let Some(mapped) = entry.and_then(|entry| self.map(entry, concurrent, begin)) {
