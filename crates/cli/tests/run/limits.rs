@@ -56,7 +56,8 @@ fn memory_ends_a_hog_and_the_process_stays_small() {
         let finished = run(["-m", "64m", "--timing", path.to_str().unwrap(), "200"]);
         assert_error(&finished, 137, "may have 64.0 MiB");
         let peak = peak_of_process(&finished.stderr);
-        assert!(peak < 64.0 + 30.0, "{peak} MiB");
+        // What is mapped of this unoptimised binary counts too.
+        assert!(peak < 64.0 + 48.0, "{peak} MiB");
         let finished = run(["-m", "64m", path.to_str().unwrap(), "20"]);
         assert_eq!((finished.code, finished.stdout.trim()), (0, "took 20 MiB"), "{}", finished.stderr);
     }
