@@ -78,6 +78,26 @@ where
     H: Fn(Vec<Arc<Delivery>>) -> F + Sync,
     F: Future<Output = Vec<Outcome>> + Send,
 {
+    consume_and_tell(client, subscribe, options, handler, stop, || {}).await
+}
+
+/// The same; tells when it has subscribed for the first time: what is published from then on is delivered.
+///
+/// # Errors
+/// As [`consume`].
+pub async fn consume_and_tell<H, F>(
+    client: &Client,
+    subscribe: Subscribe,
+    options: Consume,
+    handler: H,
+    stop: impl Future<Output = ()> + Send,
+    subscribed_first: impl FnOnce() + Send,
+) -> Result<(), BrokerError>
+where
+    H: Fn(Vec<Arc<Delivery>>) -> F + Sync,
+    F: Future<Output = Vec<Outcome>> + Send,
+{
+    let mut subscribed_first = Some(subscribed_first);
     let stop = stop.shared();
     let worker = Worker::new(client, &subscribe, &options, &handler);
     let mut running = FuturesUnordered::new();
@@ -98,6 +118,9 @@ where
             }
         };
         subscribed = true;
+        if let Some(tell) = subscribed_first.take() {
+            tell();
+        }
         let mut collected = Collected::default();
         // Hands a batch to a handler of its own.
         let begin = |batch: Vec<Arc<Delivery>>| worker.run(Arc::clone(&subscription), batch, stop.clone());

@@ -21,7 +21,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
-pub use consume::{Backoff, Bulk, Consume, Outcome, Retry, consume};
+pub use consume::{Backoff, Bulk, Consume, Outcome, Retry, consume, consume_and_tell};
 pub use memory::Memory;
 #[cfg(feature = "nats")]
 pub use nats::Nats;

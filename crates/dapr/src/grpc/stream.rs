@@ -17,7 +17,7 @@ use crate::watches::{self, Begun};
 use futures::stream::{self, BoxStream, StreamExt};
 use sampan_capabilities::messaging::component::Consumption;
 use sampan_capabilities::messaging::envelope::Event;
-use sampan_capabilities::messaging::{Backoff, Consume, Delivery, Outcome, Retry, consume};
+use sampan_capabilities::messaging::{Backoff, Consume, Delivery, Outcome, Retry, consume_and_tell};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,6 +29,9 @@ pub type Changes = BoxStream<'static, Result<SubscribeConfigurationResponse, Sta
 
 /// Events that are on their way to one client.
 const QUEUE: usize = 16;
+
+/// A subscription is answered after this time also if the broker does not.
+const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(5);
 
 pub async fn changes(
     dapr: &Dapr,
@@ -72,6 +75,7 @@ pub async fn events(
     let answers = answers(client, Arc::clone(&waiting));
     let running = Client { dapr: Arc::clone(dapr), subscription, sender, waiting };
     let stopped = dapr.running.stopped();
+    let (joined, is_joined) = oneshot::channel();
     dapr.spawn(async move {
         let Client { dapr, subscription, .. } = &running;
         dapr.running.add(Source::Streaming, subscription);
@@ -85,13 +89,16 @@ pub async fn events(
         };
         let handler = |batch: Vec<Arc<Delivery>>| async { running.handle(batch).await };
         let subscribe = subscription.subscribe(&consumption);
-        if let Err(error) =
-            consume(&broker, subscribe, options(subscription, consumption.concurrency), handler, stop).await
-        {
+        let options = options(subscription, consumption.concurrency);
+        // The client may be gone.
+        let tell = move || drop(joined.send(()));
+        if let Err(error) = consume_and_tell(&broker, subscribe, options, handler, stop, tell).await {
             let _ = running.sender.send(Err(Status::unavailable(error.to_string()))).await;
         }
         dapr.running.remove(subscription);
     });
+    // Who hears that it has subscribed may publish at once. A broker that is away keeps nobody waiting for ever.
+    let _ = tokio::time::timeout(SUBSCRIBE_WITHIN, is_joined).await;
     let first = Told::InitialResponse(SubscribeTopicEventsResponseInitialAlpha1 {});
     let first = SubscribeTopicEventsResponseAlpha1 { subscribe_topic_events_response_type: Some(first) };
     let rest = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
