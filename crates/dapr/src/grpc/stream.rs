@@ -91,7 +91,9 @@ pub async fn events(
         let subscribe = subscription.subscribe(&consumption);
         let options = options(subscription, consumption.concurrency);
         // The client may be gone.
-        let tell = move || drop(joined.send(()));
+        let tell = move || {
+            let _ = joined.send(());
+        };
         if let Err(error) = consume_and_tell(&broker, subscribe, options, handler, stop, tell).await {
             let _ = running.sender.send(Err(Status::unavailable(error.to_string()))).await;
         }
