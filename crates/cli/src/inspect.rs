@@ -65,8 +65,9 @@ fn kept(name: &Path) -> Result<Option<String>, Fail> {
     let Some(text) = name.to_str().filter(|_| !name.is_file() && name != Path::new("-")) else {
         return Ok(None);
     };
-    let described = match containers::folder().and_then(|folder| Ok(folder.find(text)?)) {
-        Ok(container) => Some(containers::described(&container)?),
+    let folder = containers::folder()?;
+    let described = match folder.find(text) {
+        Ok(container) => Some(containers::described(&folder, &container)?),
         Err(_) => images::inspect::described(text)?,
     };
     Ok(described.map(|described| format!("{:#}\n", serde_json::Value::from(vec![described]))))

@@ -94,6 +94,19 @@ pub fn mount_point(root: &Path, target: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// A folder of an image, if nothing on the way to it is a link.
+pub fn folder_of(root: &Path, target: &str) -> Option<PathBuf> {
+    let mut at = root.to_owned();
+    for part in target.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        at.push(part);
+        let is_folder = part != ".." && fs::symlink_metadata(&at).is_ok_and(|metadata| metadata.is_dir());
+        if !is_folder {
+            return None;
+        }
+    }
+    Some(at)
+}
+
 /// How much a folder takes, without following links.
 pub fn size_bytes(folder: &Path) -> u64 {
     let mut total = 0;
@@ -146,5 +159,9 @@ mod tests {
         mount_point(&root, "/out/x").unwrap();
         assert!(!folder.path().join("x").exists());
         assert!(mount_point(&root, "/../x").is_err());
+        assert_eq!(folder_of(&root, "/a//b/").unwrap(), root.join("a/b"));
+        for missing in ["/a/c", "/out", "/out/root", "/a/../a"] {
+            assert_eq!(folder_of(&root, missing), None, "{missing}");
+        }
     }
 }

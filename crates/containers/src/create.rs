@@ -166,6 +166,13 @@ impl Containers {
                 None
             }
         };
+        if let Files::Image(image) = files {
+            for mount in &config.mounts {
+                if let Source::Volume(name) = &mount.source {
+                    self.fill_volume(name, image, &mount.target)?;
+                }
+            }
+        }
         let rootfs = shared.map_or_else(|| container.path("rootfs"), Path::to_owned);
         let mounts = config
             .mounts

@@ -74,6 +74,13 @@ pub struct Port {
     pub udp: bool,
 }
 
+impl Port {
+    /// As images and Docker name it: `8080/tcp`.
+    pub fn guest(&self) -> String {
+        format!("{}/{}", self.guest_port, if self.udp { "udp" } else { "tcp" })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mount {
     pub source: Source,

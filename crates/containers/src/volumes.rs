@@ -1,14 +1,18 @@
 //! Named volumes: folders that containers share and that outlive them. A volume's files are in `_data`, as Docker's
 //! are.
 
-use crate::Error;
 use crate::folder::{Containers, check_name};
 use crate::record::{self, Source};
+use crate::{Error, copy};
 use chrono::{DateTime, Utc};
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+const RECORD: &str = "volume.json";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Volume {
@@ -36,7 +40,7 @@ impl Containers {
         let path = folder.join("_data");
         fs::create_dir_all(&path).map_err(Error::file(&path))?;
         let volume = Volume { name: name.to_owned(), path, created_at: Utc::now(), labels };
-        record::write(&folder.join("volume.json"), &volume)?;
+        record::write(&folder.join(RECORD), &volume)?;
         self.events().tell("volume", "create", name, BTreeMap::new());
         Ok(volume)
     }
@@ -48,7 +52,7 @@ impl Containers {
     pub fn volume(&self, name: &str) -> Result<Volume, Error> {
         check_name(name)?;
         let folder = self.volumes().join(name);
-        let volume: Result<Volume, Error> = record::read(&folder.join("volume.json"));
+        let volume: Result<Volume, Error> = record::read(&folder.join(RECORD));
         let volume = volume.map_err(|_| Error::Invalid(format!("there is no volume {name}")))?;
         Ok(Volume { name: name.to_owned(), path: folder.join("_data"), ..volume })
     }
@@ -60,6 +64,35 @@ impl Containers {
             entries.filter_map(|entry| self.volume(entry.file_name().to_str()?).ok()).collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
         all
+    }
+
+    /// Gives an empty volume what the image has in its place, as Docker does.
+    ///
+    /// # Errors
+    /// The file that could not be copied; the volume is empty then.
+    pub(crate) fn fill_volume(&self, name: &str, image: &Path, target: &str) -> Result<(), Error> {
+        let Some(from) = copy::folder_of(image, target) else { return Ok(()) };
+        let volume = self.volume(name)?;
+        // Whoever comes at the same time waits, and finds it filled.
+        let record = volume.path.with_file_name(RECORD);
+        let held = File::open(&record).map_err(Error::file(&record))?;
+        rustix::fs::flock(&held, FlockOperation::LockExclusive)
+            .map_err(|error| Error::file(&record)(error.into()))?;
+        let is_empty = fs::read_dir(&volume.path).map_err(Error::file(&volume.path))?.next().is_none();
+        if !is_empty {
+            return Ok(());
+        }
+        let copied = copy::tree(&from, &volume.path).and_then(|()| {
+            // Ours to write to, whatever the image says.
+            let mode = fs::metadata(&from).map(|metadata| metadata.mode() | 0o700);
+            mode.and_then(|mode| fs::set_permissions(&volume.path, Permissions::from_mode(mode)))
+                .map_err(|error| (from, error))
+        });
+        copied.map_err(|(path, error)| {
+            // Half of the files would be taken for all of them.
+            let _ = fs::remove_dir_all(&volume.path).and_then(|()| fs::create_dir(&volume.path));
+            Error::File { path, error }
+        })
     }
 
     /// Removes a volume that no container uses.

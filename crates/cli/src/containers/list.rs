@@ -140,7 +140,7 @@ fn ports(state: &State, config: &Config) -> String {
     let live = if state.status.is_live() { state.ports.as_slice() } else { &[] };
     let mut all: Vec<String> = live.iter().map(port).collect();
     if state.status == Status::Running {
-        let published = |text: &str| live.iter().any(|port| guest_port(port) == text);
+        let published = |text: &str| live.iter().any(|port| port.guest() == text);
         all.extend(config.exposed.iter().filter(|text| !published(text)).cloned());
     }
     all.join(", ")
@@ -148,9 +148,5 @@ fn ports(state: &State, config: &Config) -> String {
 
 pub fn port(port: &Port) -> String {
     let host = std::net::SocketAddr::from((port.host_address, port.host_port));
-    format!("{host}->{}", guest_port(port))
-}
-
-pub fn guest_port(port: &Port) -> String {
-    format!("{}/{}", port.guest_port, if port.udp { "udp" } else { "tcp" })
+    format!("{host}->{}", port.guest())
 }

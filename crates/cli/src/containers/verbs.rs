@@ -211,7 +211,7 @@ pub fn port(args: &PortArgs) -> Result<ExitCode, Fail> {
     let mut text = String::new();
     for port in &state.ports {
         let (guest, host) =
-            (list::guest_port(port), std::net::SocketAddr::from((port.host_address, port.host_port)));
+            (port.guest(), std::net::SocketAddr::from((port.host_address, port.host_port)));
         match &wanted {
             None => text += &format!("{guest} -> {host}\n"),
             Some(wanted) if *wanted == guest => text += &format!("{host}\n"),

@@ -69,6 +69,29 @@ fn volumes_outlive_containers() {
 }
 
 #[test]
+fn an_empty_volume_gets_the_images_files() {
+    let place = Place::new();
+    let context = temp_dir();
+    fs::create_dir_all(context.path().join("data/sub")).unwrap();
+    fs::write(context.path().join("data/sub/file"), "of the image").unwrap();
+    fs::copy(guest("files"), context.path().join("files.wasm")).unwrap();
+    let dockerfile = "FROM scratch\nCOPY . /\nVOLUME /data\nENTRYPOINT [\"/files.wasm\"]\n";
+    fs::write(context.path().join("Dockerfile"), dockerfile).unwrap();
+    place.ok(&["build", "-t", "filled", context.path().to_str().unwrap()]);
+    let run = |arguments: &[&str]| place.ok(&[&["run", "--rm", "-v", "kept:/data"], arguments].concat());
+    assert_eq!(run(&["filled", "cat", "/data/sub/file"]), "cat: of the image");
+    // What it has is the user's, also where the image is shared.
+    assert_eq!(run(&["filled", "write", "/data/sub/file", "changed"]), "write: ok");
+    assert_eq!(run(&["--read-only", "filled", "cat", "/data/sub/file"]), "cat: changed");
+    // Other images and folders that the image does not have find it as it is.
+    place.ok(&["volume", "create", "empty"]);
+    let read = ["run", "--rm", "-v", "empty:/elsewhere", "filled", "cat", "/elsewhere/sub/file"];
+    assert_eq!(place.sampan(&read).stdout, "cat: NotFound\n");
+    // A volume that nobody named, of an image's VOLUME.
+    assert_eq!(place.ok(&["run", "--rm", "filled", "cat", "/data/sub/file"]), "cat: of the image");
+}
+
+#[test]
 fn the_environment_is_the_users_and_path_and_hostname() {
     let place = Place::new();
     let env = guest("env");

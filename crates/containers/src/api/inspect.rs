@@ -6,16 +6,30 @@ use super::call::Asked;
 use super::create::Record;
 use super::networks::Networks;
 use crate::record::{Config, Mount, Port, Restart, Source, State};
-use crate::{Container, Containers, copy};
+use crate::{Container, Containers, Error, copy};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
 pub fn inspect(asked: &Asked, container: &Container) -> Answered {
-    let containers = &asked.api.containers;
+    let mut all = described(&asked.api.containers, container)?;
+    if asked.query.flag("size") {
+        let size = copy::size_bytes(&container.rootfs()?);
+        let read_only = container.config()?.read_only;
+        all["SizeRw"] = json!(if read_only { 0 } else { size });
+        all["SizeRootFs"] = json!(size);
+    }
+    json(&all)
+}
+
+/// All that is known of a container, for `sampan inspect` too.
+///
+/// # Errors
+/// If its records cannot be read.
+pub fn described(containers: &Containers, container: &Container) -> Result<Value, Error> {
     let (config, state) = (container.config()?, container.state()?);
     let record = Record::of(container);
     let words: Vec<&String> = config.entrypoint.iter().chain(&config.command).collect();
-    let mut all = json!({
+    Ok(json!({
         "Id": container.id,
         "Created": time(state.created_at),
         "Path": words.first(),
@@ -39,13 +53,7 @@ pub fn inspect(asked: &Asked, container: &Container) -> Answered {
         "Mounts": mounts(containers, container, &config),
         "Config": of_config(&config, record.config),
         "NetworkSettings": network_settings(containers, container, &config, &state),
-    });
-    if asked.query.flag("size") {
-        let size = copy::size_bytes(&container.rootfs()?);
-        all["SizeRw"] = json!(if config.read_only { 0 } else { size });
-        all["SizeRootFs"] = json!(size);
-    }
-    json(&all)
+    }))
 }
 
 /// `null` where there is none, as Docker has it.
@@ -147,17 +155,12 @@ fn bind(mount: &Mount) -> Option<String> {
     Some(format!("{source}:{}:{}", mount.target, if mount.read_only { "ro" } else { "rw" }))
 }
 
-/// `8080/tcp`.
-pub fn guest_port(port: &Port) -> String {
-    format!("{}/{}", port.guest_port, if port.udp { "udp" } else { "tcp" })
-}
-
 fn bindings(ports: &[Port]) -> Value {
     let mut all = Map::new();
     for port in ports {
         let number = if port.host_port == 0 { String::new() } else { port.host_port.to_string() };
         let binding = json!({ "HostIp": port.host_address, "HostPort": number });
-        if let Some(list) = all.entry(guest_port(port)).or_insert(json!([])).as_array_mut() {
+        if let Some(list) = all.entry(port.guest()).or_insert(json!([])).as_array_mut() {
             list.push(binding);
         }
     }

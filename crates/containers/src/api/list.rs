@@ -114,7 +114,7 @@ impl Wanted {
             && filters.any("volume", volume)
             && filters.any("network", network)
             && filters.any("publish", |text| {
-                config.ports.iter().any(|port| is_port(&inspect::guest_port(port), text))
+                config.ports.iter().any(|port| is_port(&port.guest(), text))
             })
             && filters.any("expose", |text| config.exposed.iter().any(|port| is_port(port, text)))
             && filters.any("health", |health| health == "none")
@@ -170,7 +170,7 @@ fn ports(config: &Config, state: &State) -> Vec<Value> {
     for text in &config.exposed {
         let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         let Ok(number) = number.parse::<u16>() else { continue };
-        if !state.ports.iter().any(|port| inspect::guest_port(port) == format!("{number}/{protocol}")) {
+        if !state.ports.iter().any(|port| port.guest() == format!("{number}/{protocol}")) {
             all.push(json!({ "PrivatePort": number, "Type": protocol }));
         }
     }

@@ -25,6 +25,7 @@ mod volumes;
 mod wait;
 
 use crate::Containers;
+pub use inspect::described;
 use answer::{Answered, Body, Failure};
 use call::{Call, Query};
 use http::header::{CONTENT_TYPE, HeaderValue, SERVER};
