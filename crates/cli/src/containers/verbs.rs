@@ -210,8 +210,7 @@ pub fn port(args: &PortArgs) -> Result<ExitCode, Fail> {
         args.port.as_ref().map(|port| if port.contains('/') { port.clone() } else { format!("{port}/tcp") });
     let mut text = String::new();
     for port in &state.ports {
-        let (guest, host) =
-            (port.guest(), std::net::SocketAddr::from((port.host_address, port.host_port)));
+        let (guest, host) = (port.guest(), std::net::SocketAddr::from((port.host_address, port.host_port)));
         match &wanted {
             None => text += &format!("{guest} -> {host}\n"),
             Some(wanted) if *wanted == guest => text += &format!("{host}\n"),
