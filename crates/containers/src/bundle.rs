@@ -178,8 +178,8 @@ pub fn source(mount: &Mount, container: &Path, volumes: &Path) -> Result<PathBuf
 
 /// A place for each mount, so that the guest sees it when it lists the folder above.
 pub fn mount_points(rootfs: &Path, mounts: &[(Mount, PathBuf)]) -> Result<(), Error> {
-    for (mount, _) in mounts {
-        copy::mount_point(rootfs, &mount.target).map_err(|error| {
+    for (mount, source) in mounts {
+        copy::mount_point(rootfs, &mount.target, source.is_file()).map_err(|error| {
             Error::Invalid(format!("nothing can be mounted at {}: {error}", mount.target))
         })?;
     }

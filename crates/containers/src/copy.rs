@@ -72,13 +72,15 @@ fn times(to: &Path, metadata: &fs::Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a folder for a mount where there is none, inside of a root and through no link that leaves it.
+/// Makes a folder for a mount where there is none, or a file for a file, inside of a root and through no link that
+/// leaves it.
 ///
 /// # Errors
 /// If something else is in its place.
-pub fn mount_point(root: &Path, target: &str) -> io::Result<()> {
+pub fn mount_point(root: &Path, target: &str, of_file: bool) -> io::Result<()> {
     let mut at = root.to_owned();
-    for part in target.split('/').filter(|part| !part.is_empty() && *part != ".") {
+    let mut parts = target.split('/').filter(|part| !part.is_empty() && *part != ".").peekable();
+    while let Some(part) = parts.next() {
         if part == ".." {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has `..` in it"));
         }
@@ -87,7 +89,12 @@ pub fn mount_point(root: &Path, target: &str) -> io::Result<()> {
             Ok(metadata) if metadata.is_dir() => {}
             // Its place is taken by a file or a link: what is mounted covers it.
             Ok(_) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir(&at)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if of_file && parts.peek().is_none() {
+                    return File::create_new(&at).map(drop);
+                }
+                fs::create_dir(&at)?;
+            }
             Err(error) => return Err(error),
         }
     }
@@ -154,11 +161,13 @@ mod tests {
         let root = folder.path().join("root");
         fs::create_dir(&root).unwrap();
         symlink(folder.path(), root.join("out")).unwrap();
-        mount_point(&root, "/a/b").unwrap();
+        mount_point(&root, "/a/b", false).unwrap();
+        mount_point(&root, "/a/file", true).unwrap();
+        assert!(root.join("a/file").is_file());
         assert!(root.join("a/b").is_dir());
-        mount_point(&root, "/out/x").unwrap();
+        mount_point(&root, "/out/x", false).unwrap();
         assert!(!folder.path().join("x").exists());
-        assert!(mount_point(&root, "/../x").is_err());
+        assert!(mount_point(&root, "/../x", false).is_err());
         assert_eq!(folder_of(&root, "/a//b/").unwrap(), root.join("a/b"));
         for missing in ["/a/c", "/out", "/out/root", "/a/../a"] {
             assert_eq!(folder_of(&root, missing), None, "{missing}");

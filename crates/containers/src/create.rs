@@ -182,7 +182,7 @@ impl Containers {
         if shared.is_none() {
             bundle::mount_points(&own, &mounts)?;
             // A working directory that the image lacks is made, as Docker does.
-            let workdir = copy::mount_point(&own, &config.workdir);
+            let workdir = copy::mount_point(&own, &config.workdir, false);
             workdir.map_err(|error| {
                 Error::Invalid(format!("the working directory {}: {error}", config.workdir))
             })?;

@@ -2,7 +2,7 @@
 //! stranger's, and a manifest in it may name any path; the process that serves it can open the container's files, its
 //! mounts, what name look-ups and TLS need, and nothing else.
 
-use super::wrong;
+use super::{is_app, wrong};
 use crate::fail::Fail;
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
@@ -39,9 +39,7 @@ const RULES: ABI = ABI::V2;
 pub fn to_container(spec: &Spec, rootfs: &Path, folder: &Path) -> Result<(), Fail> {
     let mounts = spec.mounts().iter().flatten().filter_map(|mount| mount.source().clone());
     let own: Vec<PathBuf> = [rootfs.to_owned(), folder.to_owned()].into_iter().chain(mounts).collect();
-    let named = spec.process().as_ref().and_then(|process| process.args().as_ref()?.first().cloned());
-    let needed = named.is_some_and(|named| named.ends_with(".toml"));
-    to_folders(&own, needed)
+    to_folders(&own, is_app(spec))
 }
 
 /// The same for whoever needs these folders alone; `needed` says that nothing may run without.

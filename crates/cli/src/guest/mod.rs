@@ -6,6 +6,7 @@
 
 pub mod confine;
 mod entry;
+mod mounts;
 mod served;
 mod stats;
 mod verb;
@@ -92,6 +93,12 @@ impl Guest {
             }
         }
     }
+}
+
+/// Whether the container's entry is a manifest.
+fn is_app(spec: &Spec) -> bool {
+    let named = spec.process().as_ref().and_then(|process| process.args().as_ref()?.first());
+    named.is_some_and(|named| named.ends_with(".toml"))
 }
 
 /// A wrong word in a spec.

@@ -1,6 +1,6 @@
 //! The hidden verb that a supervisor runs: a guest in a process of its own.
 
-use super::{Guest, confine, prepare, stats, wrong};
+use super::{Guest, confine, is_app, mounts, prepare, stats, wrong};
 use crate::fail::Fail;
 use oci_spec::runtime::{Process, Spec};
 use rustix::process::Signal;
@@ -44,6 +44,9 @@ pub fn run(args: &Args) -> Result<ExitCode, Fail> {
         Some(root) => (root.path().clone(), root.readonly().unwrap_or_default()),
         None => return Err(wrong("its spec names no root")),
     };
+    if is_app(&spec) {
+        mounts::enter(&spec, &rootfs)?;
+    }
     confine::to_container(&spec, &rootfs, &args.folder)?;
     let guest: Guest = prepare(&spec, &rootfs)?;
 

@@ -113,7 +113,7 @@ fn has_network(spec: &Spec) -> bool {
 }
 
 /// Folders and files of the host. What else a container of Linux has mounted (`/proc`, `/dev`), a guest does not see.
-fn mounts(spec: &Spec) -> Vec<Mount> {
+pub fn mounts(spec: &Spec) -> Vec<Mount> {
     let all = spec.mounts().iter().flatten();
     all.filter_map(|mount| {
         let options = mount.options().as_deref().unwrap_or_default();

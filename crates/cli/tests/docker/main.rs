@@ -11,6 +11,7 @@ mod library;
 mod php;
 mod socket;
 mod streams;
+mod wordpress;
 
 use sampan_testing::{Finished, Running, finish, guest, sampan, skip, temp_dir};
 use std::ffi::OsStr;
