@@ -1,10 +1,13 @@
 //! `containerd-shim-sampan-v1`: what makes guests of the shim's processes.
 
 use crate::guest;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxIdMapping, Spec};
+use rustix::fs::Uid;
 use sampan_shim::{Guests, Run};
-use std::fs::File;
+use std::fs::{DirBuilder, File};
+use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -25,7 +28,10 @@ fn prepare(spec: &Spec, rootfs: &Path) -> Result<Run, String> {
     let guest = guest::prepare(&spec, rootfs).map_err(|fail| fail.text().trim_end().to_owned())?;
 
     // What serves compiles its code when it runs, in the container, from where the cache is reached through this only.
-    let cache = File::open(&cache).ok();
+    let cache = match host_user(&spec) {
+        user if user == rustix::process::geteuid().as_raw() => File::open(&cache).ok(),
+        user => cache_of(user, &cache).ok(),
+    };
     Ok(Box::new(move |root| {
         if let Some(cache) = &cache {
             use_cache(Path::new(&format!("/proc/self/fd/{}", cache.as_raw_fd())));
@@ -37,6 +43,31 @@ fn prepare(spec: &Spec, rootfs: &Path) -> Result<Run, String> {
             code
         })
     }))
+}
+
+/// Who the guest is outside of its container.
+fn host_user(spec: &Spec) -> u32 {
+    let user = spec.process().as_ref().map_or(0, |process| process.user().uid());
+    let mappings = spec.linux().as_ref().and_then(|linux| linux.uid_mappings().as_ref());
+    let of = |mapping: &&LinuxIdMapping| {
+        (mapping.container_id()..mapping.container_id().saturating_add(mapping.size())).contains(&user)
+    };
+    match mappings.into_iter().flatten().find(of) {
+        Some(mapping) => mapping.host_id().saturating_add(user - mapping.container_id()),
+        None => user,
+    }
+}
+
+/// The cache of a user who may not read root's, and whose code root would not trust. It lies where only root comes by:
+/// to anybody else it is open through the descriptor alone.
+fn cache_of(user: u32, cache: &Path) -> io::Result<File> {
+    let users = cache.join("users");
+    DirBuilder::new().recursive(true).mode(0o700).create(&users)?;
+    let own = users.join(user.to_string());
+    DirBuilder::new().recursive(true).mode(0o700).create(&own)?;
+    let own = File::open(own)?;
+    rustix::fs::fchown(&own, Some(Uid::from_raw(user)), None)?;
+    Ok(own)
 }
 
 fn use_cache(folder: &Path) {

@@ -16,6 +16,8 @@ pub struct Image<'a> {
     pub env: Vec<&'a str>,
     /// `8080/tcp`.
     pub exposed: Vec<&'a str>,
+    /// `1000:1000`; root where it is empty.
+    pub user: &'a str,
 }
 
 impl Image<'_> {
@@ -27,7 +29,9 @@ impl Image<'_> {
         let config = json!({
             "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
             "os": "linux",
-            "config": { "Entrypoint": self.entrypoint, "Env": self.env, "ExposedPorts": exposed },
+            "config": {
+                "Entrypoint": self.entrypoint, "Env": self.env, "ExposedPorts": exposed, "User": self.user,
+            },
             "rootfs": { "type": "layers", "diff_ids": [sha256(&layer)] },
         })
         .to_string()

@@ -1,7 +1,7 @@
 //! Verbs that do one thing with containers.
 
-use super::table::table;
 use super::folder;
+use super::table::table;
 use crate::fail::{Fail, print_stdout};
 use sampan_app::parse_duration;
 use sampan_containers::{Container, Containers, Error, Restart, Streams, signal_number};

@@ -113,9 +113,7 @@ impl Wanted {
             && filters.any("ancestor", |name| config.image == name || self.images.contains(&config.image_id))
             && filters.any("volume", volume)
             && filters.any("network", network)
-            && filters.any("publish", |text| {
-                config.ports.iter().any(|port| is_port(&port.guest(), text))
-            })
+            && filters.any("publish", |text| config.ports.iter().any(|port| is_port(&port.guest(), text)))
             && filters.any("expose", |text| config.exposed.iter().any(|port| is_port(port, text)))
             && filters.any("health", |health| health == "none")
             && filters.any("is-task", |is| is == "false")

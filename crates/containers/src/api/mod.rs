@@ -25,7 +25,6 @@ mod volumes;
 mod wait;
 
 use crate::Containers;
-pub use inspect::described;
 use answer::{Answered, Body, Failure};
 use call::{Call, Query};
 use http::header::{CONTENT_TYPE, HeaderValue, SERVER};
@@ -34,6 +33,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+pub use inspect::described;
 use percent_encoding::percent_decode_str;
 use sampan_images::Images;
 use std::convert::Infallible;
