@@ -28,6 +28,9 @@ fn an_image_is_a_runtime_class_a_deployment_and_a_service() {
     ] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
+    // Who drops all capabilities cannot listen at a low port.
+    assert!(!text.contains("NET_BIND_SERVICE"), "{text}");
+    assert!(kube(&["acme/site"]).stdout.contains("- NET_BIND_SERVICE\n"));
     // Without a port there is nothing to serve.
     let finished = kube(&["acme/job", "-p", "0", "--", "once"]);
     assert!(

@@ -6,6 +6,8 @@
 pub const PORTS: &str = "dev.sampan.ports";
 /// `8080/tcp`, with commas between: what the image EXPOSEs.
 pub const EXPOSED: &str = "dev.sampan.exposed";
+/// The ports that a pod's container declares, in JSON: the kubelet's (kubernetes, `pkg/kubelet/kuberuntime/labels.go`).
+pub const KUBERNETES_PORTS: &str = "io.kubernetes.container.ports";
 /// `HOST:PORT`, with commas between.
 pub const ALLOW_TCP: &str = "dev.sampan.allow-tcp";
 pub const ALLOW_UDP: &str = "dev.sampan.allow-udp";

@@ -8,6 +8,7 @@ use crate::fail::Fail;
 use crate::{manifest, up};
 use sampan_app::{App, Cgi, CgiDialect, Component, ComponentKind, Grants, Limits, Route, Target};
 use sampan_runtime::{Counters, exit_code};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,11 +25,22 @@ pub fn serve(
     counters: Option<Arc<Counters>>,
 ) -> Result<ExitCode, Fail> {
     let memory_bytes = limits.memory_bytes;
+    let mut listen = words.listen.clone();
     let app = match entry.kind {
-        Kind::App => app(entry, grants)?,
+        Kind::App => {
+            let mut app = app(entry, grants)?;
+            if !words.said && !app.listen.is_empty() {
+                // The manifest says where. What would be this machine alone is the container alone here.
+                for place in app.listen.iter_mut().filter(|place| place.address.ip().is_loopback()) {
+                    place.address.set_ip(Ipv4Addr::UNSPECIFIED.into());
+                }
+                listen = Vec::new();
+            }
+            app
+        }
         _ => component(entry, &words, grants, limits, root),
     };
-    up::serve_container(app, words.listen, memory_bytes, counters)
+    up::serve_container(app, listen, memory_bytes, counters)
         .map_err(|fail| if fail.code == exit_code::ERROR { fail.code(exit_code::CANNOT_START) } else { fail })
 }
 

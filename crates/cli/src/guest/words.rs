@@ -28,6 +28,8 @@ pub struct Serving {
     pub workdir: String,
     /// Whether somebody expects it to be reached.
     pub wanted: bool,
+    /// Whether somebody said where; else it is a guess.
+    pub said: bool,
     pub listen: Vec<SocketAddr>,
 }
 
@@ -39,7 +41,11 @@ impl Words {
         let args = process.args().clone().unwrap_or_default();
         let workdir = process.cwd().display().to_string();
         let ports: Option<Vec<PortMap>> = said.get(name::PORTS).map(|text| parsed(text)).transpose()?;
-        let exposed = exposed(said.get(name::EXPOSED).map_or("", String::as_str))?;
+        let exposed = match (said.get(name::EXPOSED), said.get(name::KUBERNETES_PORTS)) {
+            (Some(text), _) => exposed(text)?,
+            (None, Some(json)) => declared(json)?,
+            (None, None) => Vec::new(),
+        };
         let listen = listen(ports.as_deref(), &exposed);
         // A port that is exposed and not published cannot be reached, but in a network of the container's own.
         let wanted = ports.as_ref().map_or(!exposed.is_empty(), |ports| !ports.is_empty());
@@ -55,6 +61,7 @@ impl Words {
             args: args.clone(),
             workdir: workdir.clone(),
             wanted,
+            said: ports.is_some() || !exposed.is_empty(),
             listen,
         };
         let env = process.env().iter().flatten();
@@ -86,6 +93,19 @@ fn exposed(text: &str) -> Result<Vec<u16>, Fail> {
         number.parse().map_err(|_| wrong(format!("`{port}` is no port")))
     })
     .collect()
+}
+
+/// The TCP ports that a pod's container declares.
+fn declared(json: &str) -> Result<Vec<u16>, Fail> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Declared {
+        container_port: u16,
+        protocol: Option<String>,
+    }
+    let all: Vec<Declared> = serde_json::from_str(json).map_err(wrong)?;
+    let tcp = all.into_iter().filter(|one| one.protocol.as_deref().is_none_or(|name| name == "TCP"));
+    Ok(tcp.map(|one| one.container_port).collect())
 }
 
 /// Where HTTP is served: at the addresses that the port is published at, or, where the container has a network of its
@@ -150,6 +170,14 @@ mod tests {
         let ports: Option<Vec<PortMap>> = ports.map(|text| parsed(text).unwrap());
         let exposed = exposed(exposed_ports).unwrap();
         listen(ports.as_deref(), &exposed).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_a_pod_declares() {
+        let json = r#"[{"containerPort":53,"protocol":"UDP"},{"name":"main","containerPort":8080,"protocol":"TCP"},
+            {"containerPort":9000}]"#;
+        assert_eq!(declared(json).unwrap(), [8080, 9000]);
+        assert!(declared("8080").is_err());
     }
 
     #[test]

@@ -11,7 +11,16 @@ ln -sf sampan /host/usr/local/bin/containerd-shim-sampan-v1
 config=/host/etc/containerd/config.toml
 if ! grep -q 'io.containerd.sampan.v1' "$config"; then
   if grep -q '^version *= *3' "$config"; then plugin=io.containerd.cri.v1.runtime; else plugin=io.containerd.grpc.v1.cri; fi
-  printf '\n[plugins."%s".containerd.runtimes.sampan]\n  runtime_type = "io.containerd.sampan.v1"\n' "$plugin" >> "$config"
+  if grep -q 'SystemdCgroup *= *true' "$config"; then systemd=true; else systemd=false; fi
+  cat >> "$config" <<END
+
+[plugins."$plugin".containerd.runtimes.sampan]
+  runtime_type = "io.containerd.sampan.v1"
+  pod_annotations = ["dev.sampan.*"]
+  container_annotations = ["dev.sampan.*", "io.kubernetes.container.ports"]
+[plugins."$plugin".containerd.runtimes.sampan.options]
+  SystemdCgroup = $systemd
+END
   nsenter --mount=/proc/1/ns/mnt systemctl restart containerd
 fi
 "#;

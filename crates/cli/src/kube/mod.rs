@@ -18,6 +18,8 @@ use yaml::documents;
 const HANDLER: &str = "sampan";
 /// Where an image's HTTP is, if nothing says otherwise: as the shim has it.
 const PORT: u16 = 80;
+/// Lower ones need a capability.
+const FIRST_FREE_PORT: u16 = 1024;
 /// Of names in Kubernetes (RFC 1123 labels).
 const NAME_MAX_BYTES: usize = 63;
 
@@ -179,6 +181,9 @@ fn deployment(args: &Args, name: &str, image: &str, port: Option<u16>) -> Result
     }
     if let Some(port) = port {
         container["ports"] = json!([{ "name": "main", "containerPort": port }]);
+        if port < FIRST_FREE_PORT {
+            container["securityContext"]["capabilities"]["add"] = json!(["NET_BIND_SERVICE"]);
+        }
         let mut probe = match &args.health {
             Some(path) => json!({ "httpGet": { "path": path, "port": "main" } }),
             None => json!({ "tcpSocket": { "port": "main" } }),

@@ -7,7 +7,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use sampan_testing::oci::{Image, busybox};
 use sampan_testing::servers::Containerd;
-use sampan_testing::{finish, guest_for, http_get};
+use sampan_testing::{finish, guest, guest_for, http_get};
 use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
@@ -70,6 +70,8 @@ mod cri {
         pub image: Option<Id>,
         #[prost(string, repeated, tag = "3")]
         pub command: Vec<String>,
+        #[prost(map = "string, string", tag = "10")]
+        pub annotations: std::collections::HashMap<String, String>,
         #[prost(string, tag = "11")]
         pub log_path: String,
     }
@@ -197,6 +199,21 @@ fn import_pause(server: &Containerd) -> Option<()> {
     Some(())
 }
 
+const APP: &str = r#"[app]
+name = "packed"
+[[listen]]
+address = "127.0.0.1:8083"
+[component.script]
+source = "cgi.wasm"
+kind = "cgi"
+[[route]]
+path = "/script"
+to = "script"
+[[route]]
+path = "/..."
+to = "static:site"
+"#;
+
 struct Pod {
     server: Containerd,
     config: cri::Sandbox,
@@ -211,6 +228,16 @@ impl Pod {
         import_guest(&server, "endless");
         import_guest(&server, "hello");
         import_guest(&server, "web-server");
+        server.import(&Image {
+            name: &image("app"),
+            files: vec![
+                ("cgi.wasm", fs::read(guest("cgi")).unwrap()),
+                ("sampan.toml", APP.as_bytes().to_vec()),
+                ("site/index.html", b"a file of the app".to_vec()),
+            ],
+            entrypoint: vec!["/sampan.toml"],
+            ..Image::default()
+        });
         crate::import_file(&server, "serve-hello", &guest_for("wasm32-wasip2", "serve-hello"));
         let metadata =
             cri::SandboxMetadata { name: "pod".into(), uid: "uid-1".into(), namespace: "default".into() };
@@ -226,10 +253,18 @@ impl Pod {
     }
 
     fn start(&self, name: &str, image_name: &str, command: &[&str]) -> cri::Id {
+        self.start_declared(name, image_name, command, None)
+    }
+
+    /// As the kubelet starts what declares a port.
+    fn start_declared(&self, name: &str, image_name: &str, command: &[&str], port: Option<u16>) -> cri::Id {
+        let ports = |port| format!(r#"[{{"containerPort":{port},"protocol":"TCP"}}]"#);
+        let annotations = port.map(|port| ("io.kubernetes.container.ports".to_owned(), ports(port)));
         let container = cri::Container {
             metadata: Some(cri::Id { id: name.into() }),
             image: Some(cri::Id { id: image(image_name) }),
             command: command.iter().map(|word| (*word).to_owned()).collect(),
+            annotations: annotations.into_iter().collect(),
             log_path: format!("{name}.log"),
         };
         let asked = cri::CreateContainer {
@@ -278,6 +313,13 @@ fn a_guest_and_a_native_side_car_share_a_pod() {
         assert_eq!(pod.status(running).state, 1);
     }
     assert!(pod.get(80).contains("Hello, world!"));
+    pod.start_declared("declared", "serve-hello", &["/serve-hello.wasm"], Some(8082));
+    assert!(pod.get(8082).contains("Hello, world!"));
+    // An app is served where its manifest says, unless the pod says otherwise.
+    pod.start("app", "app", &["/sampan.toml"]);
+    assert_eq!(pod.get(8083), "a file of the app");
+    pod.start_declared("app-2", "app", &["/sampan.toml"], Some(8084));
+    assert_eq!(pod.get(8084), "a file of the app");
     // A program that listens by itself does so in the pod's network.
     let listening = pod.start("sockets", "web-server", &["/web-server.wasm", "0.0.0.0:8080", "/"]);
     assert!(!pod.get(8080).is_empty(), "{listening:?}");

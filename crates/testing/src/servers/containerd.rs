@@ -73,13 +73,17 @@ conf_dir = "{at}/cni"
 default_runtime_name = "sampan"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.sampan]
 runtime_type = "{RUNTIME}"
+pod_annotations = ["dev.sampan.*"]
+container_annotations = ["dev.sampan.*", "io.kubernetes.container.ports"]
 "#
         );
         fs::write(self.folder.path().join("config.toml"), config).expect("a configuration");
         fs::create_dir(self.folder.path().join("cni")).expect("a folder");
+        // Another test run on this machine has its own addresses.
+        let number = std::process::id() % 256;
         let network = format!(
             r#"{{"cniVersion": "0.4.0", "name": "test", "plugins": [{{"type": "ptp", "ipam": {{"type": "host-local",
-                "dataDir": "{at}/addresses", "ranges": [[{{"subnet": "10.213.0.0/16"}}]]}}}}]}}"#
+                "dataDir": "{at}/addresses", "ranges": [[{{"subnet": "10.213.{number}.0/24"}}]]}}}}]}}"#
         );
         fs::write(self.folder.path().join("cni/10-test.conflist"), network).expect("a network");
     }
