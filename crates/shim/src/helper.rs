@@ -69,13 +69,13 @@ fn make(channel: &OwnedFd, launch: Launch, guests: Guests) -> Result<Made> {
     let mut bytes = vec![0; PACKET_MAX];
     let (received, _) = recv(channel, &mut bytes[..], RecvFlags::PEEK).context("cannot hear the server")?;
     let request: Request = serde_json::from_slice(&bytes[..received]).context("the server's request")?;
-    let rootfs = request.bundle.join("rootfs");
-    if !launch.again && !request.rootfs.is_empty() {
+    let mounted = (!request.rootfs.is_empty()).then(|| request.bundle.join("rootfs"));
+    if let Some(rootfs) = mounted.as_ref().filter(|_| !launch.again) {
         let nodev = spec::needs_nodev(&spec::load(&request.bundle.join("config.json"))?);
-        mounts::mount_all(&request.rootfs, &rootfs, nodev)?;
+        mounts::mount_all(&request.rootfs, rootfs, nodev)?;
     }
-    let made = make_process(channel, launch, guests, &request, &rootfs);
-    if made.is_err() && request.process.is_none() && !request.rootfs.is_empty() {
+    let made = make_process(channel, launch, guests, &request, mounted.as_deref());
+    if let Some(rootfs) = mounted.filter(|_| made.is_err()) {
         mounts::unmount_all(&rootfs);
     }
     if made.is_ok() {
@@ -90,10 +90,14 @@ fn make_process(
     launch: Launch,
     guests: Guests,
     request: &Request,
-    rootfs: &Path,
+    mounted: Option<&Path>,
 ) -> Result<Made> {
     // 2. The description, as it will be run.
     let mut spec = describe(request)?;
+    let rootfs = &match mounted {
+        Some(rootfs) => rootfs.to_owned(),
+        None => spec::root(&spec, &request.bundle)?,
+    };
     let is_guest = entry::is_guest(&spec, rootfs);
     let filters = match spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) {
         Some(profile) => seccomp::compile(profile)?,
@@ -188,8 +192,11 @@ fn build(request: &Request, spec: &Spec, workload: Workload, console: Option<&Co
         .with_root_path(&request.state)
         .context("the container's folder")?
         .with_console_socket(console.map(|console| console.path.clone()));
-    if let Some(process) = &request.process {
-        let pid = builder.as_tenant().with_process(Some(process)).with_detach(true).build();
+    if let Some(path) = &request.process {
+        // As it was changed for this run, not as it came.
+        let process = serde_json::to_vec(spec.process()).context("the process's description")?;
+        fs::write(path, process).context("cannot keep the process's description")?;
+        let pid = builder.as_tenant().with_process(Some(path)).with_detach(true).build();
         forget_sockets(&request.state.join(&request.id));
         return Ok(pid.context("cannot run the process in the container")?.as_raw());
     }

@@ -2,6 +2,7 @@
 //! ways to wait for an event. Knows nothing of the other crates.
 
 mod browser;
+mod debian;
 mod examples;
 mod filters;
 mod guests;
@@ -14,6 +15,7 @@ pub mod servers;
 mod spin;
 
 pub use browser::{Browser, Element};
+pub use debian::debian_packages;
 pub use examples::{dapr_example, dapr_library_guest, npm_example};
 pub use filters::{LANGUAGES, assemblyscript, polyglot};
 pub use guests::{guest, guest_for, wat};

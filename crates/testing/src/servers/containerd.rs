@@ -153,7 +153,7 @@ impl Drop for Containerd {
 }
 
 /// A test that failed leaves mounts, which would keep the folder.
-fn unmount_below(folder: &Path) {
+pub(super) fn unmount_below(folder: &Path) {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
     for mounted in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
         if Path::new(mounted).starts_with(folder) {
