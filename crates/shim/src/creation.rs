@@ -3,6 +3,7 @@
 use crate::cgroup::Cgroup;
 use crate::container::{Container, Inner, Shared, blocking, clean_up};
 use crate::fail::{Context, Fail, Result};
+use crate::hooks::Subject;
 use crate::io::{self, Owner, Streams};
 use crate::launch::{self, Request};
 use crate::mounts::Mount;
@@ -52,7 +53,8 @@ pub async fn create(shared: Arc<Shared>, asked: &CreateTaskRequest) -> Result<Ar
         let made = make(&owner, &request, &kept);
         if made.is_err() {
             // The first error is the one to tell.
-            let _ = clean_up(&request.state.join(&request.id), &request.bundle, &request.state);
+            let subject = Subject { id: &request.id, bundle: &request.bundle, reaper: Some(&owner.reaper) };
+            let _ = clean_up(&request.state.join(&request.id), &request.state, &subject);
             state::remove(&request.state);
         }
         made

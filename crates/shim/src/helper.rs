@@ -8,7 +8,7 @@ use crate::args::Launch;
 use crate::executor::Workload;
 use crate::fail::{Context, Fail, Result};
 use crate::launch::{PACKET_MAX, Reply, Request};
-use crate::{Guests, entry, mounts, seccomp, spec};
+use crate::{Guests, entry, hooks, mounts, seccomp, spec};
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use oci_spec::runtime::Spec;
@@ -105,6 +105,7 @@ fn make_process(
     };
     let borrowed_admin = spec::borrows_admin(&spec);
     spec::adapt(&mut spec, rootfs, is_guest)?;
+    hooks::take_later_ones(&mut spec);
     own_streams(&spec);
 
     // 3. The guest's code. Compiling takes threads, and then all begins anew, with the code in the cache.

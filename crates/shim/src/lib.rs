@@ -19,6 +19,7 @@ mod execs;
 mod executor;
 mod fail;
 mod helper;
+mod hooks;
 mod io;
 mod launch;
 mod mounts;

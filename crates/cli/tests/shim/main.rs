@@ -2,6 +2,7 @@
 
 mod docker;
 mod failures;
+mod hooks;
 mod life;
 mod pods;
 mod rounds;
