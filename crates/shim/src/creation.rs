@@ -9,7 +9,7 @@ use crate::launch::{self, Request};
 use crate::mounts::Mount;
 use crate::options::Options;
 use crate::process::Process;
-use crate::{oom, state};
+use crate::{oom, state, steps};
 use containerd_shim_protos::api::{CreateTaskRequest, Status};
 use containerd_shim_protos::events::task::{TaskCreate, TaskIO};
 use containerd_shim_protos::protobuf::MessageField;
@@ -48,7 +48,7 @@ pub async fn create(shared: Arc<Shared>, asked: &CreateTaskRequest) -> Result<Ar
 
     // 2. The process. What fails leaves nothing behind.
     let (owner, kept) = (shared.clone(), streams.clone());
-    let (launched, held, copied, cgroup) = blocking(move || {
+    let (mut launched, held, copied, cgroup) = blocking(move || {
         state::create(&request.state)?;
         let made = make(&owner, &request, &kept);
         if made.is_err() {
@@ -60,6 +60,7 @@ pub async fn create(shared: Arc<Shared>, asked: &CreateTaskRequest) -> Result<Ar
         made
     })
     .await?;
+    steps::trace(std::mem::take(&mut launched.steps));
     let has_own_pids = launched.has_own_pids;
     let init = Process::of(launched, held, streams, copied)?;
 

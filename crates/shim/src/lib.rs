@@ -36,7 +36,9 @@ mod spec;
 mod start;
 mod state;
 mod stats;
+mod steps;
 mod syscalls;
+mod traced;
 
 use args::{Action, Args};
 use oci_spec::runtime::Spec;

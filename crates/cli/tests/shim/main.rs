@@ -7,6 +7,7 @@ mod life;
 mod pods;
 mod rounds;
 mod tasks;
+mod traces;
 
 use sampan_testing::oci::{Image, busybox};
 use sampan_testing::servers::{Containerd, RUNTIME};
