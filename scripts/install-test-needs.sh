@@ -32,8 +32,9 @@ need redis-server command -v redis-server
 need mariadb-server test -x /usr/sbin/mariadbd
 need nats-server command -v nats-server
 need nginx test -x /usr/sbin/nginx
-# The clients are what is needed; where policy-rc.d says no, or there is no systemd, nothing is started.
-need docker.io test -x /usr/bin/docker
+# Programs are what is needed; where policy-rc.d says no, or there is no systemd, nothing is started. Newer versions of
+# Docker and containerd are unpacked beside these by the tests themselves.
+need docker.io test -x /usr/bin/docker -a -x /usr/sbin/dockerd
 need docker-compose test -x /usr/bin/docker-compose
 need bsdutils command -v script
 need docker-registry command -v docker-registry

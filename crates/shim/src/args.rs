@@ -36,8 +36,8 @@ pub enum Action {
 pub struct Launch {
     /// A descriptor to talk to the server.
     pub channel: i32,
-    /// The first attempt has compiled the guest, which took threads.
-    pub again: bool,
+    /// The first attempt has compiled the guest, which took threads: when that began, in nanoseconds since 1970.
+    pub again: Option<u64>,
 }
 
 impl Args {
@@ -50,8 +50,11 @@ impl Args {
                 args.action = match arg.as_str() {
                     "start" => Action::Start,
                     "delete" => Action::Delete,
-                    "launch" => Action::Launch(Launch { channel: descriptor(all.next())?, again: false }),
-                    "relaunch" => Action::Launch(Launch { channel: descriptor(all.next())?, again: true }),
+                    "launch" => Action::Launch(Launch { channel: number(all.next())?, again: None }),
+                    "relaunch" => Action::Launch(Launch {
+                        channel: number(all.next())?,
+                        again: Some(number(all.next())?),
+                    }),
                     _ => return Err(Fail::invalid(format!("unknown action `{arg}`"))),
                 };
                 continue;
@@ -99,8 +102,9 @@ fn text(arg: OsString) -> Result<String> {
     arg.into_string().map_err(|arg| Fail::invalid(format!("the argument `{}` is not UTF-8", arg.display())))
 }
 
-fn descriptor(arg: Option<OsString>) -> Result<i32> {
-    let number = arg.and_then(|arg| arg.to_str()?.parse().ok()).filter(|number| *number > 2);
+/// A descriptor behind the standard streams, or a time.
+fn number<T: std::str::FromStr + PartialOrd + From<u8>>(arg: Option<OsString>) -> Result<T> {
+    let number = arg.and_then(|arg| arg.to_str()?.parse().ok()).filter(|number| *number > T::from(2));
     number.ok_or_else(|| Fail::invalid("`launch` is for the shim's own use"))
 }
 
@@ -131,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for line in ["-unknown x", "restart", "-id", "launch", "launch x", "launch 1"] {
+        for line in ["-unknown x", "restart", "-id", "launch", "launch x", "launch 1", "relaunch 7"] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -7,6 +7,7 @@ use crate::cgroup::Cgroup;
 use crate::events::{Publisher, timestamp};
 use crate::execs::Exec;
 use crate::fail::{Context, Fail, Result};
+use crate::hooks::{self, Subject};
 use crate::process::{self, Process};
 use crate::reaper::{Exit, Reaper, exit_of};
 use crate::{mounts, resources, state, stats};
@@ -93,6 +94,16 @@ impl Container {
             pid: pid as u32,
             ..task::TaskStart::default()
         });
+        let (shared, id, bundle) = (self.shared.clone(), self.id.clone(), self.bundle.clone());
+        let told = blocking(move || {
+            let subject = Subject { id: &id, bundle: &bundle, reaper: Some(&shared.reaper) };
+            hooks::poststart(&subject, pid)
+        });
+        if let Err(fail) = told.await {
+            inner.init.signal(libc::SIGKILL as u32)?;
+            exit_of(inner.init.exits.clone()).await;
+            return Err(fail);
+        }
         Ok(pid)
     }
 
@@ -218,9 +229,11 @@ impl Container {
         std::mem::take(&mut inner.init.held).finish().await;
         let (folder, cgroup) = (self.runtime_folder(), self.cgroup.clone());
         let (bundle, state) = (self.bundle.clone(), self.state.clone());
+        let (shared, id) = (self.shared.clone(), self.id.clone());
         blocking(move || {
             cgroup.kill_all();
-            clean_up(&folder, &bundle, &state)
+            let subject = Subject { id: &id, bundle: &bundle, reaper: Some(&shared.reaper) };
+            clean_up(&folder, &state, &subject)
         })
         .await?;
         inner.is_deleted = true;
@@ -236,16 +249,23 @@ impl Container {
     }
 }
 
-/// Removes what a container without processes has left: hooks are run, its control group, mounts and folder go.
-pub fn clean_up(runtime_folder: &Path, bundle: &Path, state: &Path) -> Result<()> {
+/// Removes what a container without processes has left: its control group, mounts and folder go, then hooks hear of it.
+pub fn clean_up(runtime_folder: &Path, state: &Path, subject: &Subject<'_>) -> Result<()> {
+    // containerd may have what it has deleted cleaned up once more, when it sees that the shim has ended.
+    let is_known = state.exists();
     let removed = match Runtime::load(runtime_folder.to_owned()) {
         Ok(mut runtime) => runtime.delete(true).context("cannot remove the container"),
         // It was never made, or not all of it.
         Err(_) => Ok(()),
     };
-    mounts::unmount_all(&bundle.join("rootfs"));
+    mounts::unmount_all(&subject.bundle.join("rootfs"));
     // A folder that still says something about processes or control groups is needed for the next attempt.
-    removed.map(|()| state::remove(state))
+    removed?;
+    state::remove(state);
+    if is_known {
+        hooks::poststop(subject);
+    }
+    Ok(())
 }
 
 /// Runs something that blocks, to its end, whether the caller stays or not.

@@ -3,12 +3,13 @@
 use crate::cgroup::Cgroup;
 use crate::container::{Container, Inner, Shared, blocking, clean_up};
 use crate::fail::{Context, Fail, Result};
+use crate::hooks::Subject;
 use crate::io::{self, Owner, Streams};
 use crate::launch::{self, Request};
 use crate::mounts::Mount;
 use crate::options::Options;
 use crate::process::Process;
-use crate::{oom, state};
+use crate::{oom, state, steps};
 use containerd_shim_protos::api::{CreateTaskRequest, Status};
 use containerd_shim_protos::events::task::{TaskCreate, TaskIO};
 use containerd_shim_protos::protobuf::MessageField;
@@ -47,17 +48,19 @@ pub async fn create(shared: Arc<Shared>, asked: &CreateTaskRequest) -> Result<Ar
 
     // 2. The process. What fails leaves nothing behind.
     let (owner, kept) = (shared.clone(), streams.clone());
-    let (launched, held, copied, cgroup) = blocking(move || {
+    let (mut launched, held, copied, cgroup) = blocking(move || {
         state::create(&request.state)?;
         let made = make(&owner, &request, &kept);
         if made.is_err() {
             // The first error is the one to tell.
-            let _ = clean_up(&request.state.join(&request.id), &request.bundle, &request.state);
+            let subject = Subject { id: &request.id, bundle: &request.bundle, reaper: Some(&owner.reaper) };
+            let _ = clean_up(&request.state.join(&request.id), &request.state, &subject);
             state::remove(&request.state);
         }
         made
     })
     .await?;
+    steps::trace(std::mem::take(&mut launched.steps));
     let has_own_pids = launched.has_own_pids;
     let init = Process::of(launched, held, streams, copied)?;
 

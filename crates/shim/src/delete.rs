@@ -6,6 +6,7 @@ use crate::cgroup::Cgroup;
 use crate::container::clean_up;
 use crate::events::timestamp;
 use crate::fail::{Context, Result};
+use crate::hooks::Subject;
 use crate::{spec, start, state};
 use containerd_shim_protos::api::DeleteResponse;
 use containerd_shim_protos::protobuf::Message;
@@ -25,7 +26,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let folder = state.join(&args.id);
     let pid = end_processes(&folder);
-    clean_up(&folder, &bundle, &state)?;
+    clean_up(&folder, &state, &Subject { id: &args.id, bundle: &bundle, reaper: None })?;
     remove_socket(args, &bundle);
     let response = DeleteResponse {
         pid: pid.unwrap_or_default() as u32,

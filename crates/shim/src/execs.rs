@@ -8,7 +8,7 @@ use crate::io::{self, Owner, Streams};
 use crate::launch::{self, Request};
 use crate::process::Process;
 use crate::reaper::{Exit, Exits, exit_of};
-use crate::state;
+use crate::{state, steps};
 use containerd_shim_protos::api::Status;
 use containerd_shim_protos::events::task;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
@@ -144,13 +144,14 @@ impl Container {
 
     async fn launch(&self, request: Request, streams: Streams, id: &str) -> Result<Process> {
         let (shared, id) = (self.shared.clone(), id.to_owned());
-        let (launched, held, copied, streams) = blocking(move || {
+        let (mut launched, held, copied, streams) = blocking(move || {
             let owner = Owner { namespace: &shared.namespace, id: &id };
             let opened = io::open_all(&streams, &owner, &shared.reaper)?;
             let launched = launch::launch(&shared.reaper, &request, opened.ends)?;
             Ok((launched, opened.held, opened.copied, streams))
         })
         .await?;
+        steps::trace(std::mem::take(&mut launched.steps));
         Process::of(launched, held, streams, copied)
     }
 

@@ -26,7 +26,7 @@ pub struct Workload {
 impl Executor for Workload {
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
         let Some(guest) = &self.guest else {
-            self.confine()?;
+            self.confine().inspect_err(tell)?;
             return DefaultExecutor {}.exec(spec);
         };
         let run = guest.take().ok_or_else(|| ExecutorError::Other("the guest runs already".to_owned()))?;
@@ -34,7 +34,7 @@ impl Executor for Workload {
         // libcontainer marks what it leaves open to be closed by `execve`, which there is none of. An `exec` waits
         // until the last of them is closed.
         close_all_but(&self.keep);
-        self.confine()?;
+        self.confine().inspect_err(tell)?;
         std::process::exit(run(Path::new("/")).into());
     }
 
@@ -62,6 +62,11 @@ impl Workload {
         }
         Ok(())
     }
+}
+
+/// Whoever started the process has his answer by now, so what is wrong goes to where the process would write.
+fn tell(error: &ExecutorError) {
+    eprintln!("sampan: {error}");
 }
 
 fn give_back_admin() -> rustix::io::Result<()> {

@@ -8,7 +8,8 @@ use crate::args::Launch;
 use crate::executor::Workload;
 use crate::fail::{Context, Fail, Result};
 use crate::launch::{PACKET_MAX, Reply, Request};
-use crate::{Guests, entry, mounts, seccomp, spec};
+use crate::steps::{Step, now_ns, step};
+use crate::{Guests, entry, hooks, mounts, seccomp, spec};
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use oci_spec::runtime::Spec;
@@ -34,7 +35,10 @@ pub fn run(launch: Launch, guests: Guests) -> Result<()> {
     }
     let made = make(&channel, launch, guests);
     let (reply, terminal) = match made {
-        Ok(made) => (Reply::Made { pid: made.pid, has_own_pids: made.has_own_pids }, made.terminal),
+        Ok(made) => {
+            let Made { pid, has_own_pids, terminal, steps } = made;
+            (Reply::Made { pid, has_own_pids, steps }, terminal)
+        }
         Err(fail) => (Reply::Failed { message: fail.message }, None),
     };
     answer(&channel, &reply, terminal.as_ref())?;
@@ -62,6 +66,7 @@ struct Made {
     pid: i32,
     has_own_pids: bool,
     terminal: Option<OwnedFd>,
+    steps: Vec<Step>,
 }
 
 fn make(channel: &OwnedFd, launch: Launch, guests: Guests) -> Result<Made> {
@@ -69,20 +74,26 @@ fn make(channel: &OwnedFd, launch: Launch, guests: Guests) -> Result<Made> {
     let mut bytes = vec![0; PACKET_MAX];
     let (received, _) = recv(channel, &mut bytes[..], RecvFlags::PEEK).context("cannot hear the server")?;
     let request: Request = serde_json::from_slice(&bytes[..received]).context("the server's request")?;
-    let rootfs = request.bundle.join("rootfs");
-    if !launch.again && !request.rootfs.is_empty() {
-        let nodev = spec::needs_nodev(&spec::load(&request.bundle.join("config.json"))?);
-        mounts::mount_all(&request.rootfs, &rootfs, nodev)?;
+    let mut steps = Vec::new();
+    if let Some(began) = launch.again {
+        steps.push(step("compile the guest", began));
     }
-    let made = make_process(channel, launch, guests, &request, &rootfs);
-    if made.is_err() && request.process.is_none() && !request.rootfs.is_empty() {
+    let mounted = (!request.rootfs.is_empty()).then(|| request.bundle.join("rootfs"));
+    if let Some(rootfs) = mounted.as_ref().filter(|_| launch.again.is_none()) {
+        let began = now_ns();
+        let nodev = spec::needs_nodev(&spec::load(&request.bundle.join("config.json"))?);
+        mounts::mount_all(&request.rootfs, rootfs, nodev)?;
+        steps.push(step("mount the root file system", began));
+    }
+    let made = make_process(channel, launch, guests, &request, mounted.as_deref(), &mut steps);
+    if let Some(rootfs) = mounted.filter(|_| made.is_err()) {
         mounts::unmount_all(&rootfs);
     }
     if made.is_ok() {
         // Taken at last: what comes next is the acknowledgement.
         recv(channel, &mut bytes[..], RecvFlags::empty()).context("cannot hear the server")?;
     }
-    made
+    made.map(|made| Made { steps, ..made })
 }
 
 fn make_process(
@@ -90,10 +101,15 @@ fn make_process(
     launch: Launch,
     guests: Guests,
     request: &Request,
-    rootfs: &Path,
+    mounted: Option<&Path>,
+    steps: &mut Vec<Step>,
 ) -> Result<Made> {
     // 2. The description, as it will be run.
     let mut spec = describe(request)?;
+    let rootfs = &match mounted {
+        Some(rootfs) => rootfs.to_owned(),
+        None => spec::root(&spec, &request.bundle)?,
+    };
     let is_guest = entry::is_guest(&spec, rootfs);
     let filters = match spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) {
         Some(profile) => seccomp::compile(profile)?,
@@ -101,15 +117,20 @@ fn make_process(
     };
     let borrowed_admin = spec::borrows_admin(&spec);
     spec::adapt(&mut spec, rootfs, is_guest)?;
+    hooks::take_later_ones(&mut spec);
     own_streams(&spec);
 
     // 3. The guest's code. Compiling takes threads, and then all begins anew, with the code in the cache.
+    let began = now_ns();
     let guest = match is_guest {
         true => Some((guests.prepare)(&spec, rootfs).map_err(Fail::invalid)?),
         false => None,
     };
     if has_threads()? {
-        return Err(begin_anew(channel, launch));
+        return Err(begin_anew(channel, launch, began));
+    }
+    if is_guest {
+        steps.push(step("load the guest", began));
     }
     let keep = open_descriptors(channel)?;
     let guest = guest.map(|run| Rc::new(RefCell::new(Some(run))));
@@ -118,9 +139,11 @@ fn make_process(
     // 4. The process, in its namespaces.
     let has_own_pids = spec::has_own_pids(&spec);
     let console = if request.terminal { Some(Console::listen(&request.state)?) } else { None };
+    let began = now_ns();
     let pid = build(request, &spec, workload, console.as_ref())?;
+    steps.push(step("make the process", began));
     let terminal = console.map(Console::accept).transpose()?;
-    Ok(Made { pid, has_own_pids, terminal })
+    Ok(Made { pid, has_own_pids, terminal, steps: Vec::new() })
 }
 
 /// The container's description, with the process that is to run.
@@ -157,15 +180,15 @@ fn has_threads() -> Result<bool> {
 }
 
 /// Replaces this program by itself; returns only if that fails.
-fn begin_anew(channel: &OwnedFd, launch: Launch) -> Fail {
-    if launch.again {
+fn begin_anew(channel: &OwnedFd, launch: Launch, began: u64) -> Fail {
+    if launch.again.is_some() {
         return Fail::precondition(
             "the guest's native code cannot be kept; make the cache's folder writable, or set SAMPAN_CACHE_DIR",
         );
     }
     let error = Command::new("/proc/self/exe")
         .arg0(std::env::args_os().next().unwrap_or_default())
-        .args(["relaunch", &channel.as_raw_fd().to_string()])
+        .args(["relaunch", &channel.as_raw_fd().to_string(), &began.to_string()])
         .exec();
     Fail::internal("cannot begin anew", error)
 }
@@ -188,8 +211,11 @@ fn build(request: &Request, spec: &Spec, workload: Workload, console: Option<&Co
         .with_root_path(&request.state)
         .context("the container's folder")?
         .with_console_socket(console.map(|console| console.path.clone()));
-    if let Some(process) = &request.process {
-        let pid = builder.as_tenant().with_process(Some(process)).with_detach(true).build();
+    if let Some(path) = &request.process {
+        // As it was changed for this run, not as it came.
+        let process = serde_json::to_vec(spec.process()).context("the process's description")?;
+        fs::write(path, process).context("cannot keep the process's description")?;
+        let pid = builder.as_tenant().with_process(Some(path)).with_detach(true).build();
         forget_sockets(&request.state.join(&request.id));
         return Ok(pid.context("cannot run the process in the container")?.as_raw());
     }

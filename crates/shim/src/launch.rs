@@ -7,6 +7,7 @@
 use crate::fail::{Context, Fail, Result};
 use crate::mounts::Mount;
 use crate::reaper::{Exits, Reaper};
+use crate::steps::Step;
 use containerd_shim_protos::ttrpc::Code;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{
@@ -40,7 +41,7 @@ pub struct Request {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Reply {
-    Made { pid: i32, has_own_pids: bool },
+    Made { pid: i32, has_own_pids: bool, steps: Vec<Step> },
     Failed { message: String },
 }
 
@@ -52,6 +53,7 @@ pub struct Launched {
     pub terminal: Option<OwnedFd>,
     /// All processes of the container die with this one.
     pub has_own_pids: bool,
+    pub steps: Vec<Step>,
 }
 
 /// Variables of the server that the helper needs; a container can read what its process was started with, so no other.
@@ -86,9 +88,8 @@ pub fn launch(reaper: &Reaper, request: &Request, streams: [OwnedFd; 3]) -> Resu
     let launched = match reply {
         None => Err(Fail::internal("cannot make the container's process", "the helper process died")),
         Some(Reply::Failed { message }) => Err(Fail::new(Code::UNKNOWN, message)),
-        Some(Reply::Made { pid, has_own_pids }) => {
-            adopt(reaper, pid).map(|(handle, exits)| Launched { pid, handle, exits, terminal, has_own_pids })
-        }
+        Some(Reply::Made { pid, has_own_pids, steps }) => adopt(reaper, pid)
+            .map(|(handle, exits)| Launched { pid, handle, exits, terminal, has_own_pids, steps }),
     };
     if launched.is_ok() {
         send(&ours, &[0], SendFlags::NOSIGNAL).context("cannot answer the helper process")?;

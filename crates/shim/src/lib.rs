@@ -19,6 +19,7 @@ mod execs;
 mod executor;
 mod fail;
 mod helper;
+mod hooks;
 mod io;
 mod launch;
 mod mounts;
@@ -35,7 +36,9 @@ mod spec;
 mod start;
 mod state;
 mod stats;
+mod steps;
 mod syscalls;
+mod traced;
 
 use args::{Action, Args};
 use oci_spec::runtime::Spec;
@@ -55,9 +58,11 @@ pub struct Guests {
 pub type Run = Box<dyn FnOnce(&Path) -> u8>;
 
 /// The names under which this shim is called: containerd makes them of `io.containerd.sampan.v1` and so on. Those of
-/// other shims for WebAssembly are there so that existing command lines and RuntimeClasses run unedited.
-const NAMES: [&str; 4] = [
+/// other shims for WebAssembly are there so that existing command lines and RuntimeClasses run unedited, and runc's for
+/// who knows no other: Docker before 23.
+const NAMES: [&str; 5] = [
     "containerd-shim-sampan-v1",
+    "containerd-shim-runc-v2",
     "containerd-shim-wasmedge-v1",
     "containerd-shim-wasmtime-v1",
     "containerd-shim-spin-v2",

@@ -96,7 +96,7 @@ impl Reaper {
     }
 }
 
-fn code(status: WaitStatus) -> u32 {
+pub fn code(status: WaitStatus) -> u32 {
     let signal = status.terminating_signal().map(|signal| 128 + signal);
     status.exit_status().or(signal).unwrap_or(255) as u32
 }

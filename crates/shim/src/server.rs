@@ -9,12 +9,17 @@ use crate::reaper::{self, Reaper};
 use crate::service;
 use containerd_shim_protos::ttrpc::asynchronous::Server;
 use containerd_shim_protos::ttrpc::asynchronous::transport::Listener;
+use sampan_telemetry::traces;
+use std::io::Write;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Events that are still to be delivered when the last container is gone.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
+
+/// Spans that are still to be sent then. Nobody waits for this process any more, but it should not linger.
+const TRACES_MAX: Duration = Duration::from_secs(2);
 
 /// One thread does everything; what blocks has threads that go when they are idle.
 pub fn run(args: &Args) -> Result<()> {
@@ -28,6 +33,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 async fn serve(args: &Args) -> Result<()> {
+    let is_traced = traces::start("containerd-shim-sampan-v1", "containerd", complain);
     let listener = take_listener()?;
     let address = std::env::var("TTRPC_ADDRESS").unwrap_or_default();
     let (events, delivery) = Publisher::start(address, args.namespace.clone());
@@ -36,7 +42,8 @@ async fn serve(args: &Args) -> Result<()> {
     let pod = Arc::new(Pod::new(Shared { namespace: args.namespace.clone(), events, reaper }));
 
     let listener = Listener::try_from(listener).context("cannot listen")?;
-    let mut server = Server::new().add_listener(listener).register_service(service::services(&pod));
+    let mut server =
+        Server::new().add_listener(listener).register_service(service::services(&pod, is_traced));
     server.start().await.context("cannot serve")?;
     pod.ending.notified().await;
 
@@ -47,7 +54,13 @@ async fn serve(args: &Args) -> Result<()> {
     let _ = server.shutdown().await;
     drop((server, pod));
     let _ = tokio::time::timeout(FLUSH_MAX, delivery).await;
+    traces::finish(TRACES_MAX);
     Ok(())
+}
+
+/// To containerd's log, which may be gone.
+fn complain(problem: &str) {
+    let _ = writeln!(std::io::stderr(), "containerd-shim-sampan-v1: {problem}");
 }
 
 /// `start` hands it over as standard input, which is nothing's from then on.

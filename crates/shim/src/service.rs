@@ -10,6 +10,7 @@ use crate::fail::{Fail, Result};
 use crate::io::Streams;
 use crate::pod::Pod;
 use crate::reaper::exit_of;
+use crate::traced::Traced;
 use async_trait::async_trait;
 use containerd_shim_protos::api::{
     CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest,
@@ -25,6 +26,7 @@ use containerd_shim_protos::shim_async::{Task, create_task};
 use containerd_shim_protos::ttrpc::r#async::TtrpcContext;
 use containerd_shim_protos::ttrpc::asynchronous::Service;
 use containerd_shim_protos::ttrpc::{self, Code};
+use sampan_telemetry::traces;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -34,10 +36,16 @@ pub struct Tasks {
 }
 
 /// Version 3 of the API, and version 2, whose messages are the same.
-pub fn services(pod: &Arc<Pod>) -> HashMap<String, Service> {
-    let of = |pod: &Arc<Pod>| create_task(Arc::new(Tasks { pod: pod.clone() }));
-    let renamed = of(pod).into_iter().map(|(name, service)| (name.replace(".v3.", ".v2."), rename(service)));
-    of(pod).into_iter().chain(renamed).collect()
+pub fn services(pod: &Arc<Pod>, is_traced: bool) -> HashMap<String, Service> {
+    let of = |service| -> HashMap<String, Service> {
+        let tasks = Tasks { pod: pod.clone() };
+        let task: Arc<dyn Task + Send + Sync> =
+            if is_traced { Arc::new(Traced { tasks, service }) } else { Arc::new(tasks) };
+        create_task(task)
+    };
+    let older = of("containerd.task.v2.Task").into_iter();
+    let renamed = older.map(|(name, service)| (name.replace(".v3.", ".v2."), rename(service)));
+    of("containerd.task.v3.Task").into_iter().chain(renamed).collect()
 }
 
 /// Methods are kept by their full path in some versions of ttrpc, and by their names in others.
@@ -50,7 +58,9 @@ fn rename(service: Service) -> Service {
 async fn whole<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> ttrpc::Result<T> {
-    let done = tokio::spawn(work).await.unwrap_or_else(|error| Err(Fail::internal("the shim", error)));
+    let done = tokio::spawn(traces::handed_over(work))
+        .await
+        .unwrap_or_else(|error| Err(Fail::internal("the shim", error)));
     Ok(done?)
 }
 

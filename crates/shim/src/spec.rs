@@ -28,6 +28,13 @@ pub fn load(path: &Path) -> Result<Spec> {
     Spec::load(path).context(format!("cannot use {}", path.display()))
 }
 
+/// Where the root file system is, if nobody asks to mount one: Docker's daemon has mounted it in a folder of its own. A
+/// relative path begins at the bundle.
+pub fn root(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
+    let root = spec.root().as_ref().ok_or_else(|| Fail::invalid("config.json has no `root`"))?;
+    Ok(bundle.join(root.path()))
+}
+
 /// The process's arguments, environment and so on are the user's; these are ours.
 pub fn adapt(spec: &mut Spec, rootfs: &Path, is_guest: bool) -> Result<()> {
     let root = spec.root_mut().as_mut().ok_or_else(|| Fail::invalid("config.json has no `root`"))?;
@@ -169,6 +176,25 @@ mod tests {
             std::fs::write(&config, text).unwrap();
             assert_eq!(group(&config, "me").ok().as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_root_may_be_elsewhere() {
+        for (root, expected) in [
+            (r#""root": {"path": "rootfs"}"#, Some("/b/rootfs")),
+            (
+                r#""root": {"path": "/var/lib/docker/overlay2/x/merged"}"#,
+                Some("/var/lib/docker/overlay2/x/merged"),
+            ),
+            (r#""hostname": "x""#, None),
+        ] {
+            let found = root_of(&format!("{{{root}}}"));
+            assert_eq!(found.as_deref(), expected.map(Path::new), "{root}");
+        }
+    }
+
+    fn root_of(text: &str) -> Option<PathBuf> {
+        root(&spec(text), Path::new("/b")).ok()
     }
 
     #[test]

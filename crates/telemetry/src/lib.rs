@@ -1,10 +1,11 @@
-//! Metrics and logs, named in one place. Whoever measures takes a handle once and touches only atomics later.
+//! Metrics, logs and traces, named in one place. Whoever measures takes a handle once and touches only atomics later.
 
 mod block;
 mod log;
 mod metrics;
 pub mod own;
 mod tcp;
+pub mod traces;
 mod upstream;
 
 pub use block::BlockMetrics;

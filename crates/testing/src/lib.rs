@@ -2,6 +2,8 @@
 //! ways to wait for an event. Knows nothing of the other crates.
 
 mod browser;
+mod collector;
+mod debian;
 mod examples;
 mod filters;
 mod guests;
@@ -11,9 +13,12 @@ pub mod oci;
 mod packages;
 mod process;
 pub mod servers;
+mod small_disk;
 mod spin;
 
 pub use browser::{Browser, Element};
+pub use collector::{CollectedSpan, Collector};
+pub use debian::debian_packages;
 pub use examples::{dapr_example, dapr_library_guest, npm_example};
 pub use filters::{LANGUAGES, assemblyscript, polyglot};
 pub use guests::{guest, guest_for, wat};
@@ -24,6 +29,7 @@ pub use packages::{
     npm_install, npm_package, pip_packages, pypi_package, skip,
 };
 pub use process::{Finished, Running, finish, sampan};
+pub use small_disk::SmallDisk;
 pub use spin::{spin_app, spin_javascript_app, spin_python_app};
 
 use std::fs::{self, File};

@@ -1,11 +1,14 @@
 //! `containerd-shim-sampan-v1` under a real containerd: what users of `ctr` and of Kubernetes see.
 
+mod docker;
 mod failures;
+mod hooks;
 mod life;
 mod pods;
 mod rounds;
 mod tasks;
 mod users;
+mod traces;
 
 use sampan_testing::oci::{Image, busybox};
 use sampan_testing::servers::{Containerd, RUNTIME};

@@ -14,6 +14,7 @@ pub struct Containerd {
     pub folder: tempfile::TempDir,
     running: Option<Running>,
     with_cri: bool,
+    env: Vec<(&'static str, String)>,
 }
 
 /// The namespace of tests: containers of different tests have different names.
@@ -24,6 +25,12 @@ impl Containerd {
     /// Starts one and waits until it answers; `None` (after saying so) where it is not installed or may not run.
     #[track_caller]
     pub fn start(with_cri: bool) -> Option<Containerd> {
+        Containerd::start_with(with_cri, &[])
+    }
+
+    /// The same with further variables in its environment, and so in its shims'.
+    #[track_caller]
+    pub fn start_with(with_cri: bool, env: &[(&'static str, String)]) -> Option<Containerd> {
         if !rustix::process::geteuid().is_root() {
             return skip("containerd runs as root only");
         }
@@ -35,7 +42,7 @@ impl Containerd {
                 ));
             }
         }
-        let mut server = Containerd { folder: temp_dir(), running: None, with_cri };
+        let mut server = Containerd { folder: temp_dir(), running: None, with_cri, env: env.to_vec() };
         server.write_config();
         server.restart();
         Some(server)
@@ -102,7 +109,8 @@ container_annotations = ["dev.sampan.*", "io.kubernetes.container.ports"]
             .args(["--config"])
             .arg(self.folder.path().join("config.toml"))
             .env("PATH", format!("{}:{path}", self.folder.path().join("bin").display()))
-            .env("SAMPAN_CACHE_DIR", target().join("tests/shim-cache"));
+            .env("SAMPAN_CACHE_DIR", target().join("tests/shim-cache"))
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
         let mut running = Running::start(&mut command);
         running.wait_for_error("containerd successfully booted");
         self.running = Some(running);
@@ -111,6 +119,12 @@ container_annotations = ["dev.sampan.*", "io.kubernetes.container.ports"]
             assert!(begun.elapsed() < PATIENCE, "containerd does not answer");
             std::thread::yield_now();
         }
+    }
+
+    /// Waits for a line of its own log, where the words of its shims are too.
+    #[track_caller]
+    pub fn wait_for_log(&mut self, text: &str) -> String {
+        self.running.as_mut().expect("a running containerd").wait_for_error(text)
     }
 
     pub fn import(&self, image: &Image) {
@@ -157,7 +171,7 @@ impl Drop for Containerd {
 }
 
 /// A test that failed leaves mounts, which would keep the folder.
-fn unmount_below(folder: &Path) {
+pub(super) fn unmount_below(folder: &Path) {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
     for mounted in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
         if Path::new(mounted).starts_with(folder) {

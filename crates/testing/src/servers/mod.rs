@@ -1,6 +1,7 @@
 //! Real servers for tests: started on a free port with a folder of their own, gone with the test.
 
 mod containerd;
+mod dockerd;
 mod envoy;
 mod janitor;
 mod mariadb;
@@ -11,6 +12,7 @@ mod redis;
 mod registry;
 
 pub use containerd::{Containerd, NAMESPACE, RUNTIME};
+pub use dockerd::{Dockerd, Engine, Setup};
 pub use envoy::{Envoy, EnvoyFilter, envoy};
 pub use mariadb::MariaDb;
 pub use nats::Nats;
