@@ -7,8 +7,8 @@ mod life;
 mod pods;
 mod rounds;
 mod tasks;
-mod users;
 mod traces;
+mod users;
 
 use sampan_testing::oci::{Image, busybox};
 use sampan_testing::servers::{Containerd, RUNTIME};
