@@ -5,6 +5,7 @@ mod life;
 mod pods;
 mod rounds;
 mod tasks;
+mod usage;
 
 use sampan_testing::oci::{Image, busybox};
 use sampan_testing::servers::{Containerd, RUNTIME};
