@@ -34,13 +34,14 @@ check: ## formatting, lints, the tree's own rules, licences and sources of depen
 fuzz: ## fuzz each decoder for ten minutes
 	cargo xtask fuzz 600
 
-bench: ## compare with peers, side by side (needs wasmtime-cli 48, nginx, wrk; Envoy comes from PyPI)
+bench: ## compare with peers, side by side (needs wasmtime-cli 48, nginx, wrk, containerd, runc, php-cgi; Envoy comes from PyPI)
 	cargo build --release --workspace --bin sampan
 	cargo xtask bench
 	cargo xtask bench-gateway
 	cargo xtask bench-filters
 	cargo xtask bench-neighbour
 	cargo xtask bench-dapr
+	cargo xtask bench-containers
 
 install: ## build with full optimisation and install into Cargo's bin folder, or into PREFIX/bin
 	cargo install --path crates/cli --locked $(if $(PREFIX),--root $(PREFIX))

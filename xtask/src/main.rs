@@ -20,7 +20,8 @@ cargo xtask bench [SAMPAN]             compare with a peer; SAMPAN is the binary
 cargo xtask bench-gateway [SAMPAN]     compare with nginx: a proxy of one server
 cargo xtask bench-filters [SAMPAN]     compare with Envoy: a proxy with and without a proxy-wasm filter
 cargo xtask bench-neighbour [SAMPAN]   latency beside a component that never returns, and without it
-cargo xtask bench-dapr [SAMPAN]        a state get in a guest by Dapr's API, beside a client of the store";
+cargo xtask bench-dapr [SAMPAN]        a state get in a guest by Dapr's API, beside a client of the store
+cargo xtask bench-containers [SAMPAN]  compare with runc in containerd: start, memory, what is left; sizes of images";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -12,6 +12,7 @@ use crate::services::Services;
 use crate::sockets::Sockets;
 use crate::sql::Sql;
 use sampan_app::Program;
+use sampan_service::Traffic;
 use std::any::Any;
 use std::sync::Arc;
 use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
@@ -87,6 +88,12 @@ impl Host {
         let door = Door::new(&program.grants.http, &Explain::new(program.explain));
         let door = door.with_local(local).with_dapr(&program.grants.dapr);
         Host { http: Http::behind(Arc::new(door)), ..self }
+    }
+
+    /// Counts what the guest receives and sends over the network.
+    pub fn count(&self, traffic: &Arc<Traffic>) {
+        self.sockets.count(traffic);
+        self.http.door.count(traffic);
     }
 
     /// The same with parts that were made before.

@@ -26,6 +26,7 @@ pub struct GuestStats {
     pub memory_bytes: u64,
     pub memory_peak_bytes: u64,
     pub host_calls: u64,
+    /// Over the network.
     pub received_bytes: u64,
     pub sent_bytes: u64,
 }
@@ -40,7 +41,7 @@ pub struct Sample {
     pub user_cpu: Duration,
     /// Resident.
     pub memory_bytes: u64,
-    /// Read from and written to files and sockets by system calls.
+    /// Read from and written to files and pipes by system calls; sockets have calls of their own.
     pub read_bytes: u64,
     pub written_bytes: u64,
     /// `None` where the guest does not tell.

@@ -78,6 +78,7 @@ async fn run_inside(loaded: Loaded, program: &Program, options: Options) -> Outc
     if let Some(counters) = &options.counters {
         counters.set_guest(memory.clone());
         counters.count_calls(&mut store);
+        store.data().count(counters.traffic());
     }
     if let Some(fuel) = program.limits.fuel
         && let Err(error) = store.set_fuel(fuel)

@@ -3,6 +3,7 @@
 use crate::serve::Budget;
 use sampan_capabilities::Host;
 use sampan_engine::MemoryUse;
+use sampan_service::Traffic;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use wasmtime::{CallHook, Store};
@@ -12,6 +13,7 @@ use wasmtime::{CallHook, Store};
 pub struct Counters {
     memory: OnceLock<Memory>,
     host_calls: AtomicU64,
+    traffic: Arc<Traffic>,
 }
 
 enum Memory {
@@ -31,6 +33,11 @@ impl Counters {
 
     pub fn host_calls(&self) -> u64 {
         self.host_calls.load(Ordering::Relaxed)
+    }
+
+    /// What the guest receives and sends over the network, and what is received and sent in its name.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     // Both are told once, by whoever makes the one thing that is counted here.

@@ -4,6 +4,7 @@ use crate::exchange;
 use crate::line::Line;
 use crate::server::{Http, Work};
 use crate::tcp;
+use crate::traffic::{CountedTcp, Traffic};
 use crate::wire::{Stream, Wire};
 use crate::worker::Slot;
 use hyper::service::service_fn;
@@ -34,7 +35,7 @@ pub(crate) async fn run(stream: TcpStream, line: Arc<Line>, slot: Slot, tls: Opt
         Work::Tcp(handler) => return tcp::run(stream, line, slot, tls, &**handler).await,
     };
     let limit = line.shared.limits.header_timeout;
-    let begun = timeout(limit, unless_draining(&line, begin(stream, tls))).await;
+    let begun = timeout(limit, unless_draining(&line, begin(stream, shared.traffic.clone(), tls))).await;
     let Ok(Some(Some((stream, first, http2)))) = begun else { return };
     let wire = Wire::new(stream, first, line.clone(), slot, !http2);
     if http2 {
@@ -46,8 +47,12 @@ pub(crate) async fn run(stream: TcpStream, line: Arc<Line>, slot: Slot, tls: Opt
 }
 
 /// The connection, behind its handshake.
-pub(crate) async fn open(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Option<Stream> {
-    let stream = tokio::net::TcpStream::from_std(stream).ok()?;
+pub(crate) async fn open(
+    stream: TcpStream,
+    traffic: Option<Arc<Traffic>>,
+    tls: Option<Arc<ServerConfig>>,
+) -> Option<Stream> {
+    let stream = CountedTcp::new(tokio::net::TcpStream::from_std(stream).ok()?, traffic);
     Some(match tls {
         None => Stream::Plain(stream),
         Some(config) => Stream::Tls(Box::new(TlsAcceptor::from(config).accept(stream).await.ok()?)),
@@ -55,8 +60,12 @@ pub(crate) async fn open(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> O
 }
 
 /// The handshake and the first bytes, which say what the client speaks.
-async fn begin(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Option<(Stream, Vec<u8>, bool)> {
-    let mut stream = match open(stream, tls).await? {
+async fn begin(
+    stream: TcpStream,
+    traffic: Option<Arc<Traffic>>,
+    tls: Option<Arc<ServerConfig>>,
+) -> Option<(Stream, Vec<u8>, bool)> {
+    let mut stream = match open(stream, traffic, tls).await? {
         Stream::Plain(stream) => stream,
         Stream::Tls(stream) => {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

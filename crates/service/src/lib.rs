@@ -21,6 +21,7 @@ mod server;
 mod tcp;
 mod tcp_filter;
 mod tls;
+mod traffic;
 mod wire;
 mod worker;
 
@@ -41,3 +42,4 @@ pub use server::{Drained, Options, Server, serve, serve_tcp};
 pub use tcp::{TcpConnection, TcpHandler};
 pub use tcp_filter::{ClosedBy, Flow, Side, TcpEntry, TcpFilter, TcpPass};
 pub use tls::TlsError;
+pub use traffic::{CountedTcp, Traffic};

@@ -6,6 +6,7 @@ use crate::limits::{HEADERS_FREE, Limits};
 use crate::listener::Listener;
 use crate::notice::{Notice, Notices};
 use crate::tcp::TcpHandler;
+use crate::traffic::Traffic;
 use crate::worker::Worker;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -32,6 +33,8 @@ pub struct Options {
     pub log: Option<AccessLog>,
     /// Told about what an operator should know.
     pub notices: Notices,
+    /// Where the bytes of all connections are counted.
+    pub traffic: Option<Arc<Traffic>>,
 }
 
 /// What is done with connections.
@@ -52,6 +55,7 @@ pub(crate) struct Shared {
     pub limits: Limits,
     pub log: Option<AccessLog>,
     pub notices: Notices,
+    pub traffic: Option<Arc<Traffic>>,
     draining: AtomicBool,
     /// Connections that were accepted and have not been closed.
     open: AtomicUsize,
@@ -162,6 +166,7 @@ fn shared(work: Work, options: Options) -> Shared {
         limits: options.limits,
         log: options.log,
         notices: options.notices,
+        traffic: options.traffic,
         draining: AtomicBool::new(false),
         open: AtomicUsize::new(0),
         closed: (Mutex::new(()), Condvar::new()),

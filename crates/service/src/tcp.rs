@@ -38,8 +38,8 @@ pub(crate) async fn run(
     handler: &dyn TcpHandler,
 ) {
     let limit = line.shared.limits.header_timeout;
-    let begun =
-        tokio::time::timeout(limit, connection::unless_draining(&line, connection::open(stream, tls)));
+    let open = connection::open(stream, line.shared.traffic.clone(), tls);
+    let begun = tokio::time::timeout(limit, connection::unless_draining(&line, open));
     let Ok(Some(Some(stream))) = begun.await else { return };
     handler.serve(TcpConnection { peer: line.peer, stream, _slot: slot }).await;
 }

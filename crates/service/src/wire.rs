@@ -3,6 +3,7 @@
 
 use crate::framing::Framing;
 use crate::line::{Line, phase};
+use crate::traffic::CountedTcp;
 use crate::worker::Slot;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -33,8 +34,8 @@ const MALFORMED: &[u8] = b"\0\r\n\r\n";
 
 /// A connection in the clear or within TLS.
 pub(crate) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(CountedTcp),
+    Tls(Box<TlsStream<CountedTcp>>),
 }
 
 pub(crate) struct Wire {
@@ -315,8 +316,8 @@ impl AsyncWrite for Wire {
 impl Stream {
     fn tcp(&self) -> &TcpStream {
         match self {
-            Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => stream.get_ref().0,
+            Stream::Plain(stream) => stream.get_ref(),
+            Stream::Tls(stream) => stream.get_ref().0.get_ref(),
         }
     }
 

@@ -212,8 +212,8 @@ impl Container {
         if inner.init.exit().is_some() {
             return Err(Fail::not_found(format!("container {} has ended", self.id)));
         }
-        let cgroup = self.cgroup.clone();
-        blocking(move || Ok(stats::read(&cgroup))).await
+        let (cgroup, pid) = (self.cgroup.clone(), inner.init.pid as u32);
+        blocking(move || Ok(stats::read(&cgroup, pid))).await
     }
 
     /// Forgets the container, which has ended or was never started.

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: Sampan beside a peer, whole processes, in turn, so that the drift of a machine's speed
 //! falls on both. Prints medians and the ratio of each pair; judges nothing.
 
+mod containers;
 mod dapr;
 mod filters;
 mod gateway;
@@ -42,6 +43,8 @@ pub fn run(verb: &str, sampan: Option<&str>) -> Option<Result> {
         "bench-neighbour" => neighbour::run,
         // A state get in a guest and in a program with a client of the store.
         "bench-dapr" => dapr::run,
+        // Containers beside those of runc, images beside native ones.
+        "bench-containers" => containers::run,
         _ => return None,
     };
     // What `make install` builds: that is what people run.

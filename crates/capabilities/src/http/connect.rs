@@ -10,10 +10,11 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::{DnsName, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use sampan_service::{CountedTcp, Traffic};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -36,11 +37,13 @@ pub struct Connector {
     lookups: Arc<Semaphore>,
     /// `None`: the system's trusted roots, loaded at the first TLS connection of the process.
     tls: Option<Arc<ClientConfig>>,
+    /// Where the bytes of its connections are counted, if anybody asks for it.
+    pub traffic: OnceLock<Arc<Traffic>>,
 }
 
 impl Connector {
     pub fn new(tls: Option<Arc<ClientConfig>>) -> Self {
-        Connector { lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)), tls }
+        Connector { lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)), tls, traffic: OnceLock::new() }
     }
 
     /// Connects to a target whose origin was checked.
@@ -62,6 +65,7 @@ impl Connector {
             let tcp = race(permitted, target.port).await?;
             // Small requests should not wait for more to come; where this fails they are only slower.
             let _ = tcp.set_nodelay(true);
+            let tcp = CountedTcp::new(tcp, self.traffic.get().cloned());
             if target.tls { self.start_tls(target, tcp).await } else { start_http1(tcp).await }
         });
         connected.await.map_err(|_| Error::ConnectTimeout)?
@@ -85,7 +89,7 @@ impl Connector {
         Ok(addresses)
     }
 
-    async fn start_tls(&self, target: &Target, tcp: TcpStream) -> Result<Sender, Error> {
+    async fn start_tls(&self, target: &Target, tcp: CountedTcp) -> Result<Sender, Error> {
         let config = match &self.tls {
             Some(config) => Arc::clone(config),
             None => system_tls().await?,

@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use rustls::ClientConfig;
 use sampan_app::Origin;
-use sampan_service::{Granted, Handler, remove_named_by_connection};
+use sampan_service::{Granted, Handler, Traffic, remove_named_by_connection};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -66,6 +66,11 @@ impl Door {
     /// A door that leads to Dapr's API under these grants.
     pub fn with_dapr(self, grants: &[String]) -> Self {
         Door { dapr: grants.into(), ..self }
+    }
+
+    /// Counts the bytes of connections that are made from now on.
+    pub fn count(&self, traffic: &Arc<Traffic>) {
+        self.connector.traffic.get_or_init(|| Arc::clone(traffic));
     }
 
     /// Sends one request, whose URI is absolute, and returns when the response's headers have come. Follows

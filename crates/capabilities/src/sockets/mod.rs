@@ -15,10 +15,11 @@ use bounded::Bounded;
 pub(crate) use poller::{Happened, Poller, Trigger, Waiter, Wanted};
 use ports::Ports;
 use sampan_app::{Grants, HostPattern, NetRule, Protocol};
+use sampan_service::Traffic;
 pub(crate) use socket::Socket;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{Semaphore, watch};
 pub(crate) use transfer::{ReceiveFlags, Received};
 use wasmtime_wasi::WasiCtxBuilder;
@@ -50,6 +51,8 @@ struct Policy {
     /// The guest's ports on which it has begun to listen.
     listening: watch::Sender<Vec<u16>>,
     explain: Explain,
+    /// Where the guest's bytes are counted, if anybody asks for it.
+    traffic: OnceLock<Arc<Traffic>>,
 }
 
 /// Which of the two lists a rule is in.
@@ -81,6 +84,7 @@ impl Default for Policy {
             lookups: Semaphore::new(MAX_LOOKUPS),
             listening: watch::Sender::default(),
             explain: Explain::default(),
+            traffic: OnceLock::new(),
         }
     }
 }
@@ -117,6 +121,15 @@ impl Sockets {
             let allowed = hook.check(address, reason);
             Box::pin(async move { allowed })
         });
+    }
+
+    /// Counts the bytes of all guests that share these grants.
+    pub fn count(&self, traffic: &Arc<Traffic>) {
+        self.policy.traffic.get_or_init(|| Arc::clone(traffic));
+    }
+
+    fn traffic(&self) -> Option<&Arc<Traffic>> {
+        self.policy.traffic.get()
     }
 
     /// Where the ports of `-p` are: protocol, the guest's port, the host's address.

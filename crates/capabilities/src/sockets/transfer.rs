@@ -46,6 +46,11 @@ impl Socket {
                 Ok(_) | Err(_) => break,
             }
         }
+        if let Some(traffic) = policy.traffic()
+            && !flags.peek
+        {
+            traffic.received(received.len);
+        }
         Ok(received)
     }
 
@@ -102,6 +107,20 @@ impl Socket {
 
     /// Sends `bytes`; a blocking stream sends all of them. `to` is for datagrams, and overrides the peer.
     pub async fn send(
+        &mut self,
+        policy: &Sockets,
+        waiter: &mut Waiter,
+        bytes: &[u8],
+        to: Option<SocketAddr>,
+    ) -> io::Result<usize> {
+        let sent = self.send_uncounted(policy, waiter, bytes, to).await?;
+        if let Some(traffic) = policy.traffic() {
+            traffic.sent(sent);
+        }
+        Ok(sent)
+    }
+
+    async fn send_uncounted(
         &mut self,
         policy: &Sockets,
         waiter: &mut Waiter,

@@ -2,12 +2,13 @@
 
 use sampan_app::{Grants, Mount, Program};
 use sampan_capabilities::{Host, link_component, resolve_module_imports};
+use sampan_service::Traffic;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Instance, Module, Result, Store, StoreLimits};
@@ -68,13 +69,30 @@ pub type Lines = std::io::Lines<BufReader<PipeReader>>;
 
 /// Starts a guest that goes on running: its lines, each as soon as it is printed, and its exit code.
 pub fn start(guest: &str, grants: Grants, args: &[&str]) -> (Lines, JoinHandle<i32>) {
+    start_counted(guest, grants, args, None)
+}
+
+/// The same; what goes over the network is counted.
+pub fn start_counted(
+    guest: &str,
+    grants: Grants,
+    args: &[&str],
+    traffic: Option<Arc<Traffic>>,
+) -> (Lines, JoinHandle<i32>) {
     let args = std::iter::once(guest).chain(args.iter().copied()).map(str::to_owned).collect();
     let program = Program { grants, args, ..Program::default() };
     let component = component(guest);
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let thread = std::thread::spawn(move || {
         let stdout = OutputFile::new(File::from(OwnedFd::from(writer)));
-        block_on(&component, &program, stdout)
+        let run = async {
+            let host = host(&program, stdout)?;
+            if let Some(traffic) = &traffic {
+                host.count(traffic);
+            }
+            run_host(&component, host).await
+        };
+        exit_code(runtime().block_on(run), &program)
     });
     (BufReader::new(reader).lines(), thread)
 }

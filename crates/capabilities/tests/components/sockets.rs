@@ -1,10 +1,12 @@
 //! wasi:sockets 0.2 and 0.3: what is not granted reaches nothing, ports are mapped, names are checked.
 
-use crate::run::{run, start};
+use crate::run::{run, start, start_counted};
 use sampan_app::{Grants, PortMap, Protocol};
+use sampan_service::Traffic;
 use sampan_testing::free_port;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
 
 /// Both versions of wasi:sockets, which take the same arguments.
 const GUESTS: [&str; 2] = ["sockets-p2", "sockets-p3"];
@@ -199,5 +201,42 @@ fn datagrams_go_where_they_may_and_are_answered() {
             |rules: &[&str]| run(guest, allow(Protocol::Udp, rules), &["udp-send", &to, "ping"]).stdout;
         assert_eq!(send(&["127.0.0.1:1"]), "AccessDenied\n");
         assert_eq!(send(&[&to]), "ping\n");
+    }
+}
+
+#[test]
+fn bytes_are_counted_in_both_directions() {
+    // As much as one write of 0.2 may have; in 0.3, more than lies in a pipe.
+    for (guest, length) in [("sockets-p2", 4096), ("sockets-p3", 300_000)] {
+        let long = "x".repeat(length);
+        let run = |grants, args: &[&str]| {
+            let traffic = Arc::<Traffic>::default();
+            let (lines, thread) = start_counted(guest, grants, args, Some(Arc::clone(&traffic)));
+            let lines: Vec<String> = lines.map(Result::unwrap).collect();
+            assert_eq!(thread.join().unwrap(), 0, "{guest}");
+            (lines, traffic.bytes())
+        };
+        let to = echo_server().to_string();
+        let (lines, bytes) = run(allow(Protocol::Tcp, &[&to]), &["connect", &to, &long]);
+        assert!(lines == [long.as_str()], "{guest}: {} bytes", lines.concat().len());
+        assert_eq!(bytes, (length as u64, length as u64), "{guest}");
+
+        let traffic = Arc::<Traffic>::default();
+        let (host, counted) = (free_port(), Some(Arc::clone(&traffic)));
+        let (mut lines, thread) =
+            start_counted(guest, port(host, 80, Protocol::Tcp), &["serve", "80", "1"], counted);
+        lines.next().unwrap().unwrap();
+        assert_eq!(talk(host, "hello"), "hello", "{guest}");
+        assert_eq!(thread.join().unwrap(), 0, "{guest}");
+        assert_eq!(traffic.bytes(), (5, 5), "{guest}");
+
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = server.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let (length, from) = server.recv_from(&mut [0; 16]).unwrap();
+            server.send_to(&vec![b'x'; length + 3], from).unwrap();
+        });
+        let (_, bytes) = run(allow(Protocol::Udp, &[&to]), &["udp-send", &to, "ping"]);
+        assert_eq!(bytes, (7, 4), "{guest}");
     }
 }

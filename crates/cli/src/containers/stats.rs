@@ -12,13 +12,14 @@ use std::time::Duration;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);
-const HEAD: [&str; 9] = [
+const HEAD: [&str; 10] = [
     "CONTAINER ID",
     "NAME",
     "CPU %",
     "MEM USAGE / LIMIT",
     "MEM %",
     "GUEST MEM",
+    "NET I/O",
     "READ / WRITTEN",
     "HOST CALLS/S",
     "PIDS",
@@ -130,6 +131,9 @@ impl Row {
             format!("{} / {}", text::memory(now.memory_bytes), text::memory(self.limit_bytes)),
             format!("{:.2}%", now.memory_bytes as f64 / self.limit_bytes.max(1) as f64 * 100.0),
             now.guest.map_or_else(none, |guest| text::memory(guest.memory_bytes)),
+            now.guest.map_or_else(none, |guest| {
+                format!("{} / {}", text::size(guest.received_bytes), text::size(guest.sent_bytes))
+            }),
             format!("{} / {}", text::size(now.read_bytes), text::size(now.written_bytes)),
             rates.map_or_else(none, |(_, calls)| format!("{calls:.0}")),
             now.processes.to_string(),
@@ -144,10 +148,13 @@ impl Row {
             "ID": self.container.id,
             "Name": self.name,
             "CPUPercent": rates.map(|(cpu, _)| cpu),
+            "CPUNanoseconds": now.map(|now| u64::try_from(now.cpu.as_nanos()).unwrap_or(u64::MAX)),
             "MemoryBytes": now.map(|now| now.memory_bytes),
             "MemoryLimitBytes": self.limit_bytes,
             "GuestMemoryBytes": guest.map(|guest| guest.memory_bytes),
             "GuestMemoryPeakBytes": guest.map(|guest| guest.memory_peak_bytes),
+            "NetReceivedBytes": guest.map(|guest| guest.received_bytes),
+            "NetSentBytes": guest.map(|guest| guest.sent_bytes),
             "ReadBytes": now.map(|now| now.read_bytes),
             "WrittenBytes": now.map(|now| now.written_bytes),
             "HostCalls": guest.map(|guest| guest.host_calls),

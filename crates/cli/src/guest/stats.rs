@@ -25,8 +25,10 @@ pub fn tell(folder: &Path, counters: Arc<Counters>) -> io::Result<()> {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { continue };
             let (memory_bytes, memory_peak_bytes) = counters.memory_bytes();
+            let (received_bytes, sent_bytes) = counters.traffic().bytes();
             let host_calls = counters.host_calls();
-            let stats = GuestStats { memory_bytes, memory_peak_bytes, host_calls, ..GuestStats::default() };
+            let stats =
+                GuestStats { memory_bytes, memory_peak_bytes, host_calls, received_bytes, sent_bytes };
             // Who asked may be gone.
             let _ = stream.write_all(&serde_json::to_vec(&stats).unwrap_or_default());
         }

@@ -64,7 +64,7 @@ pub fn serve(start: Start) -> Result<ExitCode, Fail> {
     watch_signals(sender.clone())?;
     let watch_events = sender.clone();
     let Start { args, files, machine, site, bound, tcp, admin } = start;
-    let options = options(&args)?;
+    let options = options(&args, &machine)?;
     site.link();
     let present: Present = Arc::new(ArcSwap::from_pointee(site));
     let (servers, carriers) = (Vec::new(), Vec::new());
@@ -105,7 +105,7 @@ pub fn serve(start: Start) -> Result<ExitCode, Fail> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn options(args: &Args) -> Result<Options, Fail> {
+fn options(args: &Args, machine: &Machine) -> Result<Options, Fail> {
     let log = args.access_log.as_ref().map(|path| {
         let target = if path.as_os_str() == "-" { LogTarget::Stdout } else { LogTarget::File(path.clone()) };
         AccessLog::open(&target, LogFields::default()).map_err(|error| {
@@ -114,7 +114,8 @@ fn options(args: &Args) -> Result<Options, Fail> {
         })
     });
     let notices = Notices::to(|notice| warn(&notice.to_string()));
-    Ok(Options { notices, log: log.transpose()?, ..Options::default() })
+    let traffic = machine.counters.as_ref().map(|counters| Arc::clone(counters.traffic()));
+    Ok(Options { notices, log: log.transpose()?, traffic, ..Options::default() })
 }
 
 /// Turns signals into events. A second SIGINT or SIGTERM ends the process at once.

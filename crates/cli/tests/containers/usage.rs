@@ -1,9 +1,11 @@
 //! What containers use, and what they may.
 
 use crate::{Place, idle};
-use sampan_testing::{PATIENCE, guest};
+use sampan_testing::{PATIENCE, guest, guest_for};
 use serde_json::Value;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Instant;
 
 fn stats(place: &Place, name: &str) -> Value {
@@ -54,6 +56,53 @@ fn stats_agree_with_the_kernels() {
     assert!(table.contains("busy") && table.contains("64KiB"), "{table}");
     let top = place.ok(&["top", "idle"]);
     assert!(top.contains("/idle.wat"), "{top}");
+}
+
+/// Sends a request and reads the answer to its end: how long it was.
+fn exchange(port: u16, request: &[u8]) -> usize {
+    let begun = Instant::now();
+    loop {
+        let mut answer = Vec::new();
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port))
+            && stream.write_all(request).is_ok()
+            && stream.read_to_end(&mut answer).is_ok()
+            && !answer.is_empty()
+        {
+            return answer.len();
+        }
+        // Before the guest listens nobody receives what was sent.
+        assert!(begun.elapsed() < PATIENCE, "no answer");
+    }
+}
+
+#[test]
+fn bytes_over_the_network_are_counted() {
+    let place = Place::new();
+    let body = "x".repeat(100_000);
+    let head = "POST /web-server.wasm HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n";
+    let post = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    let get = post.split_once("\r\n").map(|(_, rest)| rest.split_once("Content-Length").unwrap().0);
+    let get = format!("GET /web-server.wasm HTTP/1.1\r\n{}\r\n", get.unwrap());
+    for (name, file, args, request) in [
+        // Served by the engine.
+        ("component", guest_for("wasm32-wasip2", "serve-p2"), &[][..], &post),
+        ("cgi", guest("cgi"), &[], &get),
+        // It listens by itself.
+        ("sockets", guest("web-server"), &["0.0.0.0:8080", "/"], &get),
+    ] {
+        place.start(name, &["-p", "127.0.0.1:0:8080"], &file, args);
+        let port = place.ok(&["port", name, "8080"]).rsplit(':').next().unwrap().parse().unwrap();
+        let sent = exchange(port, request.as_bytes());
+        let stats = stats(&place, name);
+        let counted =
+            [&stats["NetReceivedBytes"], &stats["NetSentBytes"]].map(|count| count.as_u64().unwrap());
+        assert_eq!(counted, [request.len() as u64, sent as u64], "{name}: {stats}");
+        if name == "sockets" {
+            assert!(sent > 50_000, "{sent}");
+            let table = place.ok(&["stats", "--no-stream", name]);
+            assert!(table.contains("NET I/O") && !table.contains(" 0B / "), "{table}");
+        }
+    }
 }
 
 #[test]

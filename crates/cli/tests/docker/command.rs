@@ -45,6 +45,8 @@ fn a_served_image() {
         let stats =
             good(&["stats", "--no-stream", "--format", "{{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.PIDs}}"]);
         assert!(stats.starts_with("web ") && stats.contains("MiB / ") && stats.ends_with(" 1"), "{stats}");
+        let network = good(&["stats", "--no-stream", "--format", "{{.NetIO}}"]);
+        assert!(!network.starts_with("0B") && !network.ends_with(" 0B"), "{network}");
         assert!(good(&["top", "web"]).contains("/cgi.wasm"));
         let about = "{{.State.Status}} {{.Config.Image}} {{.HostConfig.Binds}} {{.RestartCount}}";
         assert_eq!(good(&["inspect", "-f", about, "web"]), format!("running guests [{bind}] 0"));

@@ -8,6 +8,7 @@ mod pods;
 mod rounds;
 mod tasks;
 mod traces;
+mod usage;
 mod users;
 
 use sampan_testing::oci::{Image, busybox};

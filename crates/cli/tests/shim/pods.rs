@@ -13,7 +13,7 @@ use std::net::TcpStream;
 use std::path::Path;
 
 /// As much as is asked here of the interface that kubelets speak (k8s.io/cri-api, `pkg/apis/runtime/v1/api.proto`).
-mod cri {
+pub mod cri {
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct Sandbox {
         #[prost(message, tag = "1")]
@@ -160,7 +160,7 @@ mod cri {
 
 /// One call of gRPC, on a connection of its own.
 #[track_caller]
-fn call<A: Message + Default>(server: &Containerd, method: &str, request: &impl Message) -> A {
+pub fn call<A: Message + Default>(server: &Containerd, method: &str, request: &impl Message) -> A {
     let mut body = vec![0];
     body.extend((request.encoded_len() as u32).to_be_bytes());
     request.encode(&mut body).unwrap();
@@ -214,14 +214,14 @@ path = "/..."
 to = "static:site"
 "#;
 
-struct Pod {
-    server: Containerd,
+pub struct Pod {
+    pub server: Containerd,
     config: cri::Sandbox,
     sandbox: cri::Id,
 }
 
 impl Pod {
-    fn run() -> Option<Pod> {
+    pub fn run() -> Option<Pod> {
         let server = Containerd::start(true)?;
         import_busybox(&server)?;
         import_pause(&server)?;
@@ -252,7 +252,7 @@ impl Pod {
         Some(Pod { server, config, sandbox })
     }
 
-    fn start(&self, name: &str, image_name: &str, command: &[&str]) -> cri::Id {
+    pub fn start(&self, name: &str, image_name: &str, command: &[&str]) -> cri::Id {
         self.start_declared(name, image_name, command, None)
     }
 
@@ -290,6 +290,11 @@ impl Pod {
         String::from_utf8_lossy(&response.body).into_owned()
     }
 
+    pub fn remove(&self) {
+        let _: cri::Id = call(&self.server, "StopPodSandbox", &self.sandbox);
+        let _: cri::Id = call(&self.server, "RemovePodSandbox", &self.sandbox);
+    }
+
     fn shims(&self) -> usize {
         let address = self.server.address().display().to_string();
         crate::rounds::processes(&format!("-address\0{address}\0-socket"))
@@ -320,6 +325,12 @@ fn a_guest_and_a_native_side_car_share_a_pod() {
     assert_eq!(pod.get(8083), "a file of the app");
     pod.start_declared("app-2", "app", &["/sampan.toml"], Some(8084));
     assert_eq!(pod.get(8084), "a file of the app");
+    let metrics =
+        finish(pod.server.command("k8s.io").args(["task", "metrics", "--format=json", &web.id]), "");
+    let metrics: serde_json::Value = serde_json::from_str(&metrics.stdout).unwrap();
+    let network = &metrics["network"][0];
+    assert_eq!(network["name"], "eth0", "{metrics}");
+    assert!(network["rx_bytes"].as_u64() > Some(0) && network["tx_bytes"].as_u64() > Some(0), "{network}");
     // A program that listens by itself does so in the pod's network.
     let listening = pod.start("sockets", "web-server", &["/web-server.wasm", "0.0.0.0:8080", "/"]);
     assert!(!pod.get(8080).is_empty(), "{listening:?}");
@@ -331,8 +342,7 @@ fn a_guest_and_a_native_side_car_share_a_pod() {
         call(&pod.server, "StopContainer", &cri::Stop { id: guest.id.clone(), timeout_seconds: 60 });
     assert!(begun.elapsed().as_secs() < 20);
     assert_eq!(pod.status(&guest).exit_code, 143);
-    let _: cri::Id = call(&pod.server, "StopPodSandbox", &pod.sandbox);
-    let _: cri::Id = call(&pod.server, "RemovePodSandbox", &pod.sandbox);
+    pod.remove();
     wait_until("the shim ends", || pod.shims() == 0);
     assert!(!Path::new("/run/sampan/shim/k8s.io").join(&pod.sandbox.id).exists());
 }

@@ -119,13 +119,10 @@ impl About {
             // What of it is a cache of files: clients take that off.
             "stats": { "inactive_file": 0, "anon": sample.memory_bytes },
         });
-        let guest = sample.guest.unwrap_or_default();
-        // Sockets are files too.
-        let read = sample.read_bytes.saturating_sub(guest.received_bytes);
-        let written = sample.written_bytes.saturating_sub(guest.sent_bytes);
         let entry = |op: &str, value: u64| json!({ "major": 0, "minor": 0, "op": op, "value": value });
         all["blkio_stats"]["io_service_bytes_recursive"] =
-            json!([entry("read", read), entry("write", written)]);
+            json!([entry("read", sample.read_bytes), entry("write", sample.written_bytes)]);
+        let guest = sample.guest.unwrap_or_default();
         all["networks"] = json!({ "eth0": {
             "rx_bytes": guest.received_bytes, "rx_packets": 0, "rx_errors": 0, "rx_dropped": 0,
             "tx_bytes": guest.sent_bytes, "tx_packets": 0, "tx_errors": 0, "tx_dropped": 0,

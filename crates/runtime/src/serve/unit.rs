@@ -9,7 +9,7 @@ use super::machine::Machine;
 use super::output::{Output, Target};
 use super::slice::{self, Bounded, TimeLimits};
 use crate::triggers::Entry;
-use sampan_app::Component;
+use sampan_app::{Component, ComponentKind};
 use sampan_capabilities::{Host, Prepared};
 use sampan_telemetry::ComponentMetrics;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -148,6 +148,10 @@ impl Unit {
         let mut store = Store::new(engine, host);
         if let Some(counters) = &self.machine.counters {
             counters.count_calls(&mut store);
+            // What a server that listens for itself says to its clients passes our listener, and counts there.
+            if !matches!(self.component.kind, Some(ComponentKind::Server { .. })) {
+                store.data().count(counters.traffic());
+            }
         }
         store.limiter(|host| host.limiter.as_mut());
         slice::interruptible(&mut store);

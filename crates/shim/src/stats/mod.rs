@@ -3,6 +3,7 @@
 //! Sources: containerd's `cgroups` library, `cgroup1/` and `cgroup2/`, whose messages these are; Linux,
 //! `Documentation/admin-guide/cgroup-v1/` and `cgroup-v2.rst`.
 
+mod network;
 mod v1;
 mod v2;
 
@@ -13,11 +14,13 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-pub fn read(cgroup: &Cgroup) -> Any {
+/// `pid` is the container's first process.
+pub fn read(cgroup: &Cgroup, pid: u32) -> Any {
+    let network = network::read(Path::new("/proc"), pid);
     match cgroup {
-        Cgroup::V1(folders) => any(&v1::read(folders)),
-        Cgroup::V2(folder) => any(&v2::read(folder)),
-        Cgroup::Shared => any(&v1::read(&HashMap::new())),
+        Cgroup::V1(folders) => any(&v1::read(folders, network)),
+        Cgroup::V2(folder) => any(&v2::read(folder, network)),
+        Cgroup::Shared => any(&v1::read(&HashMap::new(), network)),
     }
 }
 

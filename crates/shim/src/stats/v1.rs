@@ -1,9 +1,10 @@
 //! Version 1: a folder for each controller, times in nanoseconds.
 
+use super::network::Interface;
 use super::{device, number, table};
 use containerd_shim_protos::cgroups::metrics::{
-    BlkIOEntry, BlkIOStat, CPUStat, CPUUsage, MemoryEntry, MemoryOomControl, MemoryStat, Metrics, PidsStat,
-    Throttle,
+    BlkIOEntry, BlkIOStat, CPUStat, CPUUsage, MemoryEntry, MemoryOomControl, MemoryStat, Metrics,
+    NetworkStat, PidsStat, Throttle,
 };
 use containerd_shim_protos::protobuf::MessageField;
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// `cpuacct.stat` counts in these; Linux has shown users no other for decades (`time(7)`).
 const NS_PER_TICK: u64 = 1_000_000_000 / 100;
 
-pub fn read(folders: &HashMap<String, PathBuf>) -> Metrics {
+pub fn read(folders: &HashMap<String, PathBuf>, interfaces: Vec<Interface>) -> Metrics {
     let folder = |name: &str| folders.get(name).map(PathBuf::as_path);
     Metrics {
         // moby reads both parts without asking whether they are there.
@@ -22,7 +23,26 @@ pub fn read(folders: &HashMap<String, PathBuf>) -> Metrics {
         memory_oom_control: folder("memory").map(oom).into(),
         pids: folder("pids").map(pids).into(),
         blkio: folder("blkio").map(blkio).into(),
+        network: interfaces.into_iter().map(network).collect(),
         ..Metrics::default()
+    }
+}
+
+fn network(one: Interface) -> NetworkStat {
+    let Interface { name, received, sent } = one;
+    let [rx_bytes, rx_packets, rx_errors, rx_dropped] = received;
+    let [tx_bytes, tx_packets, tx_errors, tx_dropped] = sent;
+    NetworkStat {
+        name,
+        rx_bytes,
+        rx_packets,
+        rx_errors,
+        rx_dropped,
+        tx_bytes,
+        tx_packets,
+        tx_errors,
+        tx_dropped,
+        ..NetworkStat::default()
     }
 }
 
@@ -171,7 +191,7 @@ mod tests {
         }
         let names = ["cpu", "cpuacct", "memory", "pids", "blkio"];
         let folders = names.map(|name| (name.to_owned(), dir.path().to_owned()));
-        let metrics = read(&HashMap::from(folders));
+        let metrics = read(&HashMap::from(folders), Vec::new());
         let usage = &metrics.cpu.usage;
         assert_eq!((usage.total, usage.user, usage.kernel), (1_500_000_000, 1_200_000_000, 300_000_000));
         assert_eq!(usage.per_cpu, [1_000_000_000, 500_000_000]);
@@ -187,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_machine_without_controllers_still_answers() {
-        let metrics = read(&HashMap::new());
+        let metrics = read(&HashMap::new(), Vec::new());
         assert!(metrics.cpu.usage.is_some() && metrics.cpu.throttling.is_some());
         assert!(metrics.memory.is_none());
     }

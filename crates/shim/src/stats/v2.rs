@@ -1,14 +1,15 @@
 //! Version 2: one folder, times in microseconds.
 
+use super::network::Interface;
 use super::{device, limit, number, table};
 use containerd_shim_protos::cgroups_v2::metrics::{
-    CPUStat, IOEntry, IOStat, MemoryEvents, MemoryStat, Metrics, PidsStat,
+    CPUStat, IOEntry, IOStat, MemoryEvents, MemoryStat, Metrics, NetworkStat, PidsStat,
 };
 use containerd_shim_protos::protobuf::MessageField;
 use std::fs;
 use std::path::Path;
 
-pub fn read(folder: &Path) -> Metrics {
+pub fn read(folder: &Path, interfaces: Vec<Interface>) -> Metrics {
     let pids = PidsStat {
         current: number(folder, "pids.current").unwrap_or_default(),
         limit: limit(folder, "pids.max"),
@@ -20,7 +21,26 @@ pub fn read(folder: &Path) -> Metrics {
         memory: MessageField::some(memory(folder)),
         memory_events: MessageField::some(events(folder)),
         io: MessageField::some(io(folder)),
+        network: interfaces.into_iter().map(network).collect(),
         ..Metrics::default()
+    }
+}
+
+fn network(one: Interface) -> NetworkStat {
+    let Interface { name, received, sent } = one;
+    let [rx_bytes, rx_packets, rx_errors, rx_dropped] = received;
+    let [tx_bytes, tx_packets, tx_errors, tx_dropped] = sent;
+    NetworkStat {
+        name,
+        rx_bytes,
+        rx_packets,
+        rx_errors,
+        rx_dropped,
+        tx_bytes,
+        tx_packets,
+        tx_errors,
+        tx_dropped,
+        ..NetworkStat::default()
     }
 }
 
@@ -138,7 +158,7 @@ mod tests {
         ] {
             fs::write(dir.path().join(file), text).unwrap();
         }
-        let metrics = read(dir.path());
+        let metrics = read(dir.path(), Vec::new());
         assert_eq!((metrics.cpu.usage_usec, metrics.cpu.nr_throttled), (1_500_000, 2));
         assert_eq!((metrics.memory.usage, metrics.memory.usage_limit), (4096, u64::MAX));
         assert_eq!(

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 /// A containerd whose runtime `io.containerd.sampan.v1` is the binary of this build. It is killed when the value is
@@ -13,12 +14,15 @@ use std::time::Instant;
 pub struct Containerd {
     pub folder: tempfile::TempDir,
     running: Option<Running>,
+    cache: PathBuf,
     with_cri: bool,
     env: Vec<(&'static str, String)>,
 }
 
 /// The namespace of tests: containers of different tests have different names.
 pub const NAMESPACE: &str = "sampan-test";
+/// Where containerd keeps the containers of pods.
+const CRI_NAMESPACE: &str = "k8s.io";
 pub const RUNTIME: &str = "io.containerd.sampan.v1";
 
 impl Containerd {
@@ -31,6 +35,18 @@ impl Containerd {
     /// The same with further variables in its environment, and so in its shims'.
     #[track_caller]
     pub fn start_with(with_cri: bool, env: &[(&'static str, String)]) -> Option<Containerd> {
+        let program = PathBuf::from(sampan().get_program());
+        Containerd::start_of(&program, &target().join("tests/shim-cache"), with_cri, env)
+    }
+
+    /// The same with another binary as the runtime, which keeps native code in `cache`.
+    #[track_caller]
+    pub fn start_of(
+        program: &Path,
+        cache: &Path,
+        with_cri: bool,
+        env: &[(&'static str, String)],
+    ) -> Option<Containerd> {
         if !rustix::process::geteuid().is_root() {
             return skip("containerd runs as root only");
         }
@@ -42,8 +58,9 @@ impl Containerd {
                 ));
             }
         }
-        let mut server = Containerd { folder: temp_dir(), running: None, with_cri, env: env.to_vec() };
-        server.write_config();
+        let (cache, env) = (cache.to_owned(), env.to_vec());
+        let mut server = Containerd { folder: temp_dir(), running: None, cache, with_cri, env };
+        server.write_config(program);
         server.restart();
         Some(server)
     }
@@ -52,9 +69,8 @@ impl Containerd {
         self.folder.path().join("containerd.sock")
     }
 
-    fn write_config(&self) {
+    fn write_config(&self, program: &Path) {
         // Its name is what containerd looks for; one binary is both programs.
-        let program = sampan().get_program().to_owned();
         let bin = self.folder.path().join("bin");
         fs::create_dir(&bin).expect("a folder");
         symlink(program, bin.join("containerd-shim-sampan-v1")).expect("a link");
@@ -86,11 +102,10 @@ container_annotations = ["dev.sampan.*", "io.kubernetes.container.ports"]
         );
         fs::write(self.folder.path().join("config.toml"), config).expect("a configuration");
         fs::create_dir(self.folder.path().join("cni")).expect("a folder");
-        // Another test run on this machine has its own addresses.
-        let number = std::process::id() % 256;
+        let third = subnet();
         let network = format!(
             r#"{{"cniVersion": "0.4.0", "name": "test", "plugins": [{{"type": "ptp", "ipam": {{"type": "host-local",
-                "dataDir": "{at}/addresses", "ranges": [[{{"subnet": "10.213.{number}.0/24"}}]]}}}}]}}"#
+                "dataDir": "{at}/addresses", "ranges": [[{{"subnet": "10.213.{third}.0/24"}}]]}}}}]}}"#
         );
         fs::write(self.folder.path().join("cni/10-test.conflist"), network).expect("a network");
     }
@@ -109,7 +124,7 @@ container_annotations = ["dev.sampan.*", "io.kubernetes.container.ports"]
             .args(["--config"])
             .arg(self.folder.path().join("config.toml"))
             .env("PATH", format!("{}:{path}", self.folder.path().join("bin").display()))
-            .env("SAMPAN_CACHE_DIR", target().join("tests/shim-cache"))
+            .env("SAMPAN_CACHE_DIR", &self.cache)
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         let mut running = Running::start(&mut command);
         running.wait_for_error("containerd successfully booted");
@@ -128,14 +143,19 @@ container_annotations = ["dev.sampan.*", "io.kubernetes.container.ports"]
     }
 
     pub fn import(&self, image: &Image) {
-        let archive = self.folder.path().join("image.tar");
+        let archive = self.archive();
         image.write(&archive);
-        let namespaces = if self.with_cri { &["k8s.io"][..] } else { &[NAMESPACE] };
+        let namespaces = if self.with_cri { &[CRI_NAMESPACE, NAMESPACE][..] } else { &[NAMESPACE] };
         for namespace in namespaces {
             let mut command = self.command(namespace);
             let finished = finish(command.args(["image", "import"]).arg(&archive), "");
             assert_eq!(finished.code, 0, "{finished:?}");
         }
+    }
+
+    /// Where the archive of the image is that was imported last.
+    pub fn archive(&self) -> PathBuf {
+        self.folder.path().join("image.tar")
     }
 
     /// `ctr` with these arguments, in the tests' namespace.
@@ -157,17 +177,26 @@ container_annotations = ["dev.sampan.*", "io.kubernetes.container.ports"]
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        let list =
-            |args: &[&str]| -> Vec<String> { self.ctr(args).stdout.lines().map(str::to_owned).collect() };
-        for task in list(&["task", "list", "--quiet"]) {
-            self.ctr(&["task", "delete", "--force", &task]);
-        }
-        for container in list(&["container", "list", "--quiet"]) {
-            self.ctr(&["container", "delete", &container]);
+        for namespace in [NAMESPACE, CRI_NAMESPACE] {
+            let ctr = |args: &[&str]| finish(self.command(namespace).args(args), "").stdout;
+            for task in ctr(&["task", "list", "--quiet"]).lines() {
+                ctr(&["task", "delete", "--force", task]);
+            }
+            for container in ctr(&["container", "list", "--quiet"]).lines() {
+                ctr(&["container", "delete", container]);
+            }
         }
         self.kill();
         unmount_below(self.folder.path());
     }
+}
+
+/// Servers that run at once must not give the same address to two pods: those of this process count, and other tests'
+/// processes have numbers near this one's.
+fn subnet() -> u8 {
+    static SERVERS: AtomicU32 = AtomicU32::new(0);
+    let number = std::process::id().wrapping_mul(4).wrapping_add(SERVERS.fetch_add(1, Ordering::Relaxed));
+    number.to_le_bytes()[0]
 }
 
 /// A test that failed leaves mounts, which would keep the folder.

@@ -4,6 +4,7 @@ use super::server::{Server, describe, reply};
 use super::*;
 use futures::future::join_all;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -19,6 +20,38 @@ fn one_connection_serves_one_request_after_the_other() {
             assert!(answer.ends_with(&format!("body={size}")), "{answer}");
         }
         assert_eq!(server.connections(), 1);
+    });
+}
+
+#[test]
+fn bytes_are_counted_as_they_are_on_the_wire() {
+    run(async {
+        let received = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&received);
+        const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+        let server = Server::raw(move |mut stream| {
+            let count = Arc::clone(&count);
+            async move {
+                let mut text = Vec::new();
+                while !text.ends_with(b"the end") {
+                    stream.read_buf(&mut text).await.unwrap();
+                }
+                count.fetch_add(text.len() as u64, Ordering::SeqCst);
+                stream.write_all(ANSWER).await.unwrap();
+            }
+        })
+        .await;
+        let traffic = Arc::<sampan_service::Traffic>::default();
+        let door = door(&[&server.origin()]);
+        door.count(&traffic);
+        for turn in 1..=2 {
+            let body = [&vec![b'x'; 100_000], &b"the end"[..]].concat();
+            let answer = door.send(post(&server.origin(), body), Timeouts::default()).await.unwrap();
+            assert_eq!(text(answer).await.as_deref(), Ok("ok"));
+            let sent = received.load(Ordering::SeqCst);
+            assert!(sent > 100_000 * turn, "{sent}");
+            assert_eq!(traffic.bytes(), (ANSWER.len() as u64 * turn, sent));
+        }
     });
 }
 

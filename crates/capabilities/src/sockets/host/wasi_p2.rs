@@ -1,5 +1,6 @@
 //! wasi:sockets 0.2: the calls that differ from wasmtime-wasi's.
 
+use super::counted;
 use super::lookup::Lookup;
 use crate::Host;
 use crate::link_component::WASI_0_2;
@@ -11,7 +12,10 @@ use wasmtime::{Result, StoreContextMut};
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress, IpSocketAddress};
 use wasmtime_wasi::p2::bindings::sockets::tcp::HostTcpSocket;
-use wasmtime_wasi::p2::bindings::sockets::udp::HostUdpSocket;
+use wasmtime_wasi::p2::bindings::sockets::udp::{
+    HostIncomingDatagramStream, HostOutgoingDatagramStream, HostUdpSocket, IncomingDatagramStream,
+    OutgoingDatagram, OutgoingDatagramStream,
+};
 use wasmtime_wasi::p2::{DynPollable, Network, SocketResult, TcpSocket, UdpSocket, subscribe};
 use wasmtime_wasi::sockets::WasiSocketsView;
 
@@ -42,6 +46,26 @@ pub(crate) fn replace_tcp(linker: &mut Linker<Host>) -> Result<()> {
             let bound = HostTcpSocket::local_address(&mut WasiSocketsView::sockets(host), socket);
             to_guest(bound.map(|bound| guest_address(host, Protocol::Tcp, bound)))
         },
+    )?;
+    tcp.func_wrap(
+        "[method]tcp-socket.finish-connect",
+        |mut store: StoreContextMut<'_, Host>, (socket,): (Resource<TcpSocket>,)| {
+            let host = store.data_mut();
+            match HostTcpSocket::finish_connect(&mut WasiSocketsView::sockets(host), socket) {
+                Ok(streams) => counted::streams(host, &streams.0, &streams.1).map(|()| (Ok(streams),)),
+                Err(error) => Ok((Err(error.downcast()?),)),
+            }
+        },
+    )?;
+    tcp.func_wrap(
+        "[method]tcp-socket.accept",
+        |mut store: StoreContextMut<'_, Host>, (socket,): (Resource<TcpSocket>,)| {
+            let host = store.data_mut();
+            match HostTcpSocket::accept(&mut WasiSocketsView::sockets(host), socket) {
+                Ok(accepted) => counted::streams(host, &accepted.1, &accepted.2).map(|()| (Ok(accepted),)),
+                Err(error) => Ok((Err(error.downcast()?),)),
+            }
+        },
     )
 }
 
@@ -68,6 +92,33 @@ pub(crate) fn replace_udp(linker: &mut Linker<Host>) -> Result<()> {
             let host = store.data_mut();
             let bound = HostUdpSocket::local_address(&mut WasiSocketsView::sockets(host), socket);
             to_guest(bound.map(|bound| guest_address(host, Protocol::Udp, bound)))
+        },
+    )?;
+    udp.func_wrap(
+        "[method]incoming-datagram-stream.receive",
+        |mut store: StoreContextMut<'_, Host>, (stream, max): (Resource<IncomingDatagramStream>, u64)| {
+            let host = store.data_mut();
+            let received =
+                HostIncomingDatagramStream::receive(&mut WasiSocketsView::sockets(host), stream, max);
+            if let (Ok(datagrams), Some(traffic)) = (&received, host.sockets.traffic()) {
+                traffic.received(datagrams.iter().map(|datagram| datagram.data.len()).sum());
+            }
+            to_guest(received)
+        },
+    )?;
+    udp.func_wrap(
+        "[method]outgoing-datagram-stream.send",
+        |mut store: StoreContextMut<'_, Host>,
+         (stream, datagrams): (Resource<OutgoingDatagramStream>, Vec<OutgoingDatagram>)| {
+            let host = store.data_mut();
+            let lens: Vec<usize> = datagrams.iter().map(|datagram| datagram.data.len()).collect();
+            let sent =
+                HostOutgoingDatagramStream::send(&mut WasiSocketsView::sockets(host), stream, datagrams);
+            if let (Ok(count), Some(traffic)) = (&sent, host.sockets.traffic()) {
+                // Those that were sent are the first ones.
+                traffic.sent(lens.iter().take(usize::try_from(*count).unwrap_or(usize::MAX)).sum());
+            }
+            to_guest(sent)
         },
     )
 }

@@ -1,5 +1,6 @@
 //! wasi:sockets 0.3: the calls that differ from wasmtime-wasi's.
 
+use super::counted_p3;
 use crate::Host;
 use crate::link_component::WASI_0_3;
 use crate::sockets::LookupError;
@@ -79,7 +80,8 @@ pub(crate) fn replace_types(linker: &mut Linker<Host>) -> Result<()> {
             let bound = HostUdpSocket::get_local_address(&mut WasiSocketsView::sockets(host), socket);
             to_guest(bound.map(|bound| guest_address(host, Protocol::Udp, bound)))
         },
-    )
+    )?;
+    counted_p3::replace_transfer(&mut types)
 }
 
 /// Defines `wasi:sockets/ip-name-lookup`, all of it.
