@@ -53,7 +53,7 @@ impl Cgroup {
                 Some(group)
             }
             Err(error) => {
-                eprintln!("the kernel's limits cannot be set: {error}");
+                crate::complain(format_args!("the kernel's limits cannot be set: {error}"));
                 None
             }
         }

@@ -8,7 +8,7 @@ use chrono::Utc;
 use oci_spec::image::ImageConfiguration;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -162,7 +162,11 @@ impl Containers {
             Files::Program(program) => {
                 fs::create_dir(&own).map_err(Error::file(&own))?;
                 let name = program.file_name().unwrap_or_default();
-                fs::copy(program, own.join(name)).map_err(Error::file(program))?;
+                let copy = own.join(name);
+                fs::copy(program, &copy).map_err(|error| match error.kind() {
+                    io::ErrorKind::StorageFull => Error::file(&copy)(error),
+                    _ => Error::file(program)(error),
+                })?;
                 None
             }
         };

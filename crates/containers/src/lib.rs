@@ -38,3 +38,9 @@ pub use stats::{GuestStats, Process, SOCKET as GUEST_SOCKET, Sample};
 pub use supervisor::{GUEST, signal_name, signal_number, supervise};
 pub use volumes::Volume;
 pub use wire::{Attached, Streams, frame};
+
+/// Where nobody else can be told. It may be a file on a full disk, and `eprintln!` would end the thread.
+fn complain(problem: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{problem}");
+}

@@ -100,7 +100,11 @@ impl Log {
         if self.written > 0 && self.written + line.len() as u64 > self.max_bytes {
             self.rotate()?;
         }
-        self.file.write_all(&line)?;
+        if let Err(error) = self.file.write_all(&line) {
+            // Half a line would take the next one with it.
+            let _ = self.file.set_len(self.written);
+            return Err(error);
+        }
         self.written += line.len() as u64;
         Ok(())
     }

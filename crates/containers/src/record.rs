@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -174,15 +175,38 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
         .map_err(|error| Error::Damaged { path: path.to_owned(), why: error.to_string() })
 }
 
+/// Files of records fill whole blocks of the disk, so that the next version fits where the one before is.
+const BLOCK_BYTES: usize = 4096;
+
 /// Writes a record: whoever reads meanwhile sees the one before.
 pub(crate) fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let writing = || {
-        let mut file = NamedTempFile::new_in(folder)?;
-        serde_json::to_writer(&mut file, record)?;
-        file.write_all(b"\n")?;
-        file.persist(path)?;
-        Ok(())
-    };
-    writing().map_err(Error::file(path))
+    let mut bytes = serde_json::to_vec(record).map_err(|error| Error::file(path)(error.into()))?;
+    bytes.resize((bytes.len() + 1).next_multiple_of(BLOCK_BYTES), b'\n');
+    let replaced = replace(path, &bytes);
+    let is_full =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    match replaced {
+        // How a container ended must not be lost, nor may it stay because there is no room to say that it goes.
+        Err(error) if is_full(&error) => overwrite(path, bytes).map_err(|_| Error::file(path)(error)),
+        other => other.map_err(Error::file(path)),
+    }
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// In place, which takes no room on most file systems. One block is written at once.
+fn overwrite(path: &Path, mut bytes: Vec<u8>) -> io::Result<()> {
+    let file = fs::File::options().write(true).open(path)?;
+    let length = file.metadata()?.len() as usize;
+    if length < bytes.len() {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    // What the one before had behind it goes.
+    bytes.resize(length, b'\n');
+    file.write_all_at(&bytes, 0)
 }

@@ -9,6 +9,7 @@ use seccompiler::BpfProgram;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::io::Write;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -66,7 +67,8 @@ impl Workload {
 
 /// Whoever started the process has his answer by now, so what is wrong goes to where the process would write.
 fn tell(error: &ExecutorError) {
-    eprintln!("sampan: {error}");
+    // A log may be on a full disk; that must not be what is wrong then.
+    let _ = writeln!(std::io::stderr(), "sampan: {error}");
 }
 
 fn give_back_admin() -> rustix::io::Result<()> {

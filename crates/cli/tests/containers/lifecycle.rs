@@ -112,7 +112,7 @@ fn names_and_ids() {
 #[test]
 fn many_start_at_once() {
     let place = Place::new();
-    let count = if std::env::var_os("CI").is_some() { 100 } else { 40 };
+    let count = if std::env::var_os("CI").is_some() { 200 } else { 40 };
     let names: Vec<String> = (0..count).map(|number| format!("c{number}")).collect();
     let mut making: Vec<_> = names
         .iter()

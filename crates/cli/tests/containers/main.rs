@@ -2,7 +2,10 @@
 
 mod failures;
 mod files;
+mod full_disk;
+mod large;
 mod lifecycle;
+mod rounds;
 mod served;
 mod streams;
 mod usage;
@@ -22,6 +25,11 @@ struct Place {
 impl Place {
     fn new() -> Self {
         Place { data: temp_dir() }
+    }
+
+    /// In another place than that for temporary files.
+    fn inside(folder: &Path) -> Self {
+        Place { data: tempfile::tempdir_in(folder).expect("a folder there") }
     }
 
     fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {

@@ -291,7 +291,7 @@ impl Supervisor {
     /// Where the disk is full, what was written before stays; the lock says the rest.
     fn write_state(&self) {
         if let Err(error) = self.container.set_state(&self.state) {
-            eprintln!("{error}");
+            crate::complain(&error);
         }
     }
 

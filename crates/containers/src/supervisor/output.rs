@@ -173,7 +173,7 @@ impl Output {
         if let Err(error) = result
             && !std::mem::replace(&mut self.shared().complained, true)
         {
-            eprintln!("the log cannot be written: {error}");
+            crate::complain(format_args!("the log cannot be written: {error}"));
         }
     }
 

@@ -6,8 +6,10 @@ use super::instruction::{Copy, Word};
 use super::stage::{Build, Stage};
 use super::words::expand_document;
 use super::{BuildError, parse::Heredoc};
+use crate::ImageError;
 use crate::compression::{Compression, detect, plain};
-use crate::rootfs::unpack::{Budget, unpack};
+use crate::rootfs::tree::TreeError;
+use crate::rootfs::unpack::{Budget, UnpackError, unpack};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -218,7 +220,13 @@ impl Build<'_> {
         let mut budget =
             Budget { bytes: self.images.limits.bytes_max, entries: self.images.limits.entries_max };
         let archive = plain(open()?).map_err(|error| failed(error.to_string()))?;
-        unpack(archive, &folder, &mut budget).map_err(|error| failed(error.to_string()))?;
+        unpack(archive, &folder, &mut budget).map_err(|error| match error {
+            UnpackError::Tree(TreeError::Io { error, .. }) => ImageError::io(&folder, error).into(),
+            other => {
+                let help = "COPY takes it as it is; do not unpack it, unless you know who made it and why";
+                self.wrong(format!("{}: {other}", path.display()), help, word)
+            }
+        })?;
         let source = Source {
             root: &folder,
             ignore: None,

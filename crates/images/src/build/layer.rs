@@ -213,9 +213,14 @@ impl Write for Blob {
             Ok(()) => self.bytes += bytes.len() as u64,
             Err(error) => {
                 let error = ImageError::from(error);
-                let kind = io::Error::other(error.to_string());
+                // Of the same kind, because a full disk is told otherwise than a wrong path.
+                let kind = match &error {
+                    ImageError::Io { error, .. } => error.kind(),
+                    _ => io::ErrorKind::Other,
+                };
+                let passed_on = io::Error::new(kind, error.to_string());
                 self.error = Some(error);
-                return Err(kind);
+                return Err(passed_on);
             }
         }
         Ok(bytes.len())

@@ -19,7 +19,8 @@ pub use layer::forget_steps;
 
 use crate::document::{Descriptor, MANIFEST};
 use crate::images::{Image, Images, name};
-use crate::rootfs::unpack::{Budget, unpack};
+use crate::rootfs::tree::TreeError;
+use crate::rootfs::unpack::{Budget, UnpackError, unpack};
 use crate::{Digest, ImageError, Platform, Reference};
 use ignore::Ignore;
 use parse::Wrong;
@@ -99,7 +100,10 @@ pub fn context_of(archive: impl Read, images: &Images) -> Result<tempfile::TempD
     let wrong = |why: String| ImageError::Unpack { what: "the build context".to_owned(), why };
     let mut archive = crate::compression::plain(archive).map_err(|error| wrong(error.to_string()))?;
     let mut budget = Budget { bytes: images.limits.bytes_max, entries: images.limits.entries_max };
-    unpack(&mut archive, folder.path(), &mut budget).map_err(|error| wrong(error.to_string()))?;
+    unpack(&mut archive, folder.path(), &mut budget).map_err(|error| match error {
+        UnpackError::Tree(TreeError::Io { error, .. }) => ImageError::io(folder.path(), error),
+        other => wrong(other.to_string()),
+    })?;
     // Whoever sends it wants it read to its end.
     io::copy(&mut archive.take(budget.bytes), &mut io::sink()).map_err(|error| wrong(error.to_string()))?;
     Ok(folder)

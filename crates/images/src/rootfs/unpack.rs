@@ -77,6 +77,10 @@ fn entries(
     for entry in archive.entries().map_err(UnpackError::Damaged)?.raw(true) {
         let mut entry = entry.map_err(UnpackError::Damaged)?;
         budget.entries = budget.entries.checked_sub(1).ok_or(UnpackError::TooMany)?;
+        // One that says so itself is not written until the disk or the limit says it.
+        if entry.header().size().map_err(UnpackError::Damaged)? > budget.bytes {
+            return Err(UnpackError::TooLarge);
+        }
         match entry.header().entry_type() {
             EntryType::GNULongName => extended.path = Some(text(&mut entry)?),
             EntryType::GNULongLink => extended.link = Some(text(&mut entry)?),
