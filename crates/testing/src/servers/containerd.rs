@@ -84,9 +84,11 @@ runtime_type = "{RUNTIME}"
         );
         fs::write(self.folder.path().join("config.toml"), config).expect("a configuration");
         fs::create_dir(self.folder.path().join("cni")).expect("a folder");
+        // Pods of tests that run at the same time, or were killed, have other addresses.
+        let subnet = format!("10.213.{}.0/24", std::process::id() % 256);
         let network = format!(
             r#"{{"cniVersion": "0.4.0", "name": "test", "plugins": [{{"type": "ptp", "ipam": {{"type": "host-local",
-                "dataDir": "{at}/addresses", "ranges": [[{{"subnet": "10.213.0.0/16"}}]]}}}}]}}"#
+                "dataDir": "{at}/addresses", "ranges": [[{{"subnet": "{subnet}"}}]]}}}}]}}"#
         );
         fs::write(self.folder.path().join("cni/10-test.conflist"), network).expect("a network");
     }
@@ -153,13 +155,14 @@ runtime_type = "{RUNTIME}"
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        let list =
-            |args: &[&str]| -> Vec<String> { self.ctr(args).stdout.lines().map(str::to_owned).collect() };
-        for task in list(&["task", "list", "--quiet"]) {
-            self.ctr(&["task", "delete", "--force", &task]);
-        }
-        for container in list(&["container", "list", "--quiet"]) {
-            self.ctr(&["container", "delete", &container]);
+        for namespace in [NAMESPACE, "k8s.io"] {
+            let ctr = |args: &[&str]| finish(self.command(namespace).args(args), "");
+            for task in ctr(&["task", "list", "--quiet"]).stdout.lines() {
+                ctr(&["task", "delete", "--force", task]);
+            }
+            for container in ctr(&["container", "list", "--quiet"]).stdout.lines() {
+                ctr(&["container", "delete", container]);
+            }
         }
         self.kill();
         unmount_below(self.folder.path());
