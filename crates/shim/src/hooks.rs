@@ -103,8 +103,8 @@ fn run(
     let status = end(&mut command, hook.timeout(), subject.reaper).context(what())?;
     match status {
         Some(0) => Ok(()),
-        Some(status) => Err(Fail::internal(&what(), format!("it ended with {status}"))),
-        None => Err(Fail::internal(&what(), "it took longer than its time limit")),
+        Some(status) => Err(Fail::internal(what(), format!("it ended with {status}"))),
+        None => Err(Fail::internal(what(), "it took longer than its time limit")),
     }
 }
 

@@ -25,6 +25,11 @@ fn named<'a>(spans: &'a [CollectedSpan], name: &str, container: &str) -> Option<
     spans.iter().find(is)
 }
 
+/// Of the process that joins the container, not of its first.
+fn of_second(span: &CollectedSpan) -> bool {
+    span.attributes.contains_key("containerd.exec.id")
+}
+
 #[test]
 fn a_container_s_life_is_traced() {
     let collector = Collector::start();
@@ -46,8 +51,7 @@ fn a_container_s_life_is_traced() {
     let mut spans = Vec::new();
     wait_until("all spans", || {
         spans = collector.spans();
-        let of_second = |span: &&CollectedSpan| span.attributes.contains_key("containerd.exec.id");
-        spans.iter().any(|span| span.name == "task/Delete" && !of_second(&span))
+        spans.iter().any(|span| span.name == "task/Delete" && !of_second(span))
     });
     for name in ["Create", "Start", "Exec", "Kill", "Stats", "Pause", "Wait", "Delete"] {
         let span = named(&spans, &format!("task/{name}"), "traced");
@@ -66,10 +70,8 @@ fn a_container_s_life_is_traced() {
         assert_eq!(step.trace, TRACE);
         assert!(create.began_ns <= step.began_ns && step.ended_ns <= create.ended_ns, "{step:?} {create:?}");
     }
-    let of_second = |span: &&CollectedSpan| span.attributes.get("containerd.exec.id").is_some();
-    assert!(spans.iter().filter(of_second).any(|span| span.name == "task/Start"), "{spans:?}");
+    assert!(spans.iter().filter(|span| of_second(span)).any(|span| span.name == "task/Start"), "{spans:?}");
     // What came of it.
-    let of_second = |span: &&CollectedSpan| span.attributes.get("containerd.exec.id").is_some();
     let ended = spans.iter().find(|span| span.name == "task/Delete" && !of_second(span)).unwrap();
     assert_eq!((ended.attributes["process.exit.code"].as_str(), &ended.error), ("137", &None));
     let failed = spans.iter().filter_map(|span| span.error.as_deref());
