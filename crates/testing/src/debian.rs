@@ -17,7 +17,7 @@ pub fn debian_packages(suite: &str, packages: &[&str]) -> Option<PathBuf> {
         for part in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(apt.join(part)).map_err(|error| error.to_string())?;
         }
-        let source = format!("deb [signed-by={KEYS}] http://deb.debian.org/debian {suite} main\n");
+        let source = format!("deb [signed-by={KEYS}] {} {suite} main\n", mirror()?);
         fs::write(apt.join("sources"), source).map_err(|error| error.to_string())?;
         run(apt_get(&apt).arg("update"))?;
         run(apt_get(&apt).arg("download").args(packages).current_dir(&apt))?;
@@ -28,6 +28,16 @@ pub fn debian_packages(suite: &str, packages: &[&str]) -> Option<PathBuf> {
         }
         fs::remove_dir_all(apt).map_err(|error| error.to_string())
     })
+}
+
+/// Where this system's own packages come from.
+fn mirror() -> Result<String, String> {
+    let mut command = Command::new("apt-get");
+    command.args(["indextargets", "--format", "$(LABEL) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"]);
+    let output = command.output().map_err(|error| format!("apt-get: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let found = text.lines().find_map(|line| line.strip_prefix("Debian main "));
+    found.map(str::to_owned).ok_or_else(|| "no source of apt is Debian's".to_owned())
 }
 
 /// `apt-get` with sources, lists and cache in a folder of its own: the system's are not touched.
