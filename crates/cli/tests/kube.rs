@@ -1,6 +1,8 @@
 //! What `sampan kube` prints, read by others: a YAML parser, and Kubernetes' own schemas.
 
 use sampan_testing::{Finished, finish, pip_packages, sampan, temp_dir};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 fn kube(args: &[&str]) -> Finished {
@@ -76,4 +78,55 @@ fn kubernetes_schemas_take_it() {
         let checked = finish(Command::new("python3").args(["-c", CHECK]).env("PYTHONPATH", &packages), &text);
         assert_eq!((checked.code, checked.stdout.as_str()), (0, kinds), "{}\n{text}", checked.stderr);
     }
+}
+
+/// What the installer does to a node, whose root and programs are in a folder here.
+#[test]
+fn a_node_gets_the_handler_once() {
+    let node = temp_dir();
+    let at = |path: &str| node.path().join(path);
+    for folder in ["etc/containerd", "usr/local/bin", "programs"] {
+        fs::create_dir_all(at(folder)).unwrap();
+    }
+    fs::write(at("sampan"), "the binary").unwrap();
+    fs::write(at("programs/nsenter"), format!("#!/bin/sh\necho \"$@\" >> {}\n", at("said").display()))
+        .unwrap();
+    fs::set_permissions(at("programs/nsenter"), fs::Permissions::from_mode(0o755)).unwrap();
+    let list: serde_json::Value =
+        serde_json::from_str(&kube(&["--installer", "acme/sampan:1", "--json"]).stdout).unwrap();
+    let container = &list["items"][1]["spec"]["template"]["spec"]["initContainers"][0];
+    let script = container["command"][2].as_str().unwrap();
+    let script = script.replace("/host/", &format!("{}/", node.path().display()));
+    let script = script.replace(" /usr/local/bin/sampan ", &format!(" {} ", at("sampan").display()));
+    let path = format!("{}:{}", at("programs").display(), std::env::var("PATH").unwrap());
+    let install = || {
+        let done = finish(Command::new("sh").args(["-c", &script]).env("PATH", &path), "");
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+        fs::read_to_string(at("etc/containerd/config.toml")).unwrap()
+    };
+    for (before, plugin, systemd) in [
+        ("version = 2\n", "io.containerd.grpc.v1.cri", "false"),
+        ("version = 3\n[x.runc.options]\n  SystemdCgroup = true\n", "io.containerd.cri.v1.runtime", "true"),
+    ] {
+        fs::write(at("etc/containerd/config.toml"), before).unwrap();
+        let text = install();
+        for part in [
+            before.to_owned(),
+            format!(
+                "[plugins.\"{plugin}\".containerd.runtimes.sampan]\n  runtime_type = \"io.containerd.sampan.v1\"\n"
+            ),
+            "container_annotations = [\"dev.sampan.*\", \"io.kubernetes.container.ports\"]\n".to_owned(),
+            format!("runtimes.sampan.options]\n  SystemdCgroup = {systemd}\n"),
+        ] {
+            assert!(text.contains(&part), "{part} is not in:\n{text}");
+        }
+        // The next time there is nothing to do.
+        assert_eq!(install(), text);
+        assert_eq!(
+            fs::read_to_string(at("said")).unwrap(),
+            "--mount=/proc/1/ns/mnt systemctl restart containerd\n"
+        );
+        fs::remove_file(at("said")).unwrap();
+    }
+    assert_eq!(fs::read_to_string(at("usr/local/bin/containerd-shim-sampan-v1")).unwrap(), "the binary");
 }

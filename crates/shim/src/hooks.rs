@@ -158,6 +158,8 @@ fn end(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reaper::tests::CHILDREN;
+    use std::sync::PoisonError;
 
     fn bundle(hooks: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -174,6 +176,7 @@ mod tests {
 
     #[test]
     fn hooks_hear_of_the_container() {
+        let _alone = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
         let write = shell("echo $A >state; cat >>state", r#", "env": ["A=1", "PATH=/bin:/usr/bin"]"#);
         let dir = bundle(&format!(r#"{{"poststart": [{write}]}}"#));
         let subject = Subject { id: "one", bundle: dir.path(), reaper: None };
@@ -192,6 +195,7 @@ mod tests {
 
     #[test]
     fn what_fails_is_told() {
+        let _alone = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
         for (hook, expected) in [
             (shell("exit 0", ""), None),
             (shell("exit 3", ""), Some("ended with 3")),
@@ -211,6 +215,7 @@ mod tests {
 
     #[test]
     fn one_that_fails_at_the_end_holds_up_none() {
+        let _alone = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
         let touch = shell("touch done", r#", "env": ["PATH=/bin:/usr/bin"]"#);
         let dir = bundle(&format!(r#"{{"poststop": [{}, {touch}]}}"#, shell("exit 1", "")));
         poststop(&Subject { id: "one", bundle: dir.path(), reaper: None });

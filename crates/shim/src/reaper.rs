@@ -107,12 +107,16 @@ pub fn adopt_orphans() -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use std::process::Command;
 
+    /// Held by tests that have children: a reaper takes the ends of all that this process has.
+    pub static CHILDREN: Mutex<()> = Mutex::new(());
+
     #[test]
     fn every_exit_is_seen_once() {
+        let _alone = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let reaper = Reaper::default();
