@@ -245,6 +245,7 @@ fn an_app_that_wants_nothing_gets_nothing_but_declared_subscriptions() {
             .to_owned(),
     ]);
     let up = site.dapr(&app.port()).up();
+    up.subscribed(&["t"]);
     assert_eq!(up.post("/v1.0/publish/pubsub/t", "1").status, 204);
     assert_eq!(app.next().target, "/declared");
     let metadata = up.get("/v1.0/metadata").text();
