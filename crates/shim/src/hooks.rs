@@ -63,8 +63,7 @@ pub fn poststop(subject: &Subject<'_>) {
     let hooks = described.hooks.as_ref().and_then(|hooks| hooks.poststop().as_deref()).unwrap_or_default();
     for hook in hooks {
         if let Err(fail) = run(hook, "poststop", subject, &described, None) {
-            // To containerd's log, which may be gone.
-            let _ = writeln!(std::io::stderr(), "containerd-shim-sampan-v1: {}: {fail}", subject.id);
+            crate::complain(&format!("{}: {fail}", subject.id));
         }
     }
 }

@@ -42,6 +42,7 @@ mod traced;
 
 use args::{Action, Args};
 use oci_spec::runtime::Spec;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -92,8 +93,13 @@ pub fn main(guests: Guests) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(fail) => {
-            eprintln!("containerd-shim-sampan-v1: {fail}");
+            complain(&fail.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// To containerd's log, which may be gone.
+fn complain(problem: &str) {
+    let _ = writeln!(std::io::stderr(), "containerd-shim-sampan-v1: {problem}");
 }

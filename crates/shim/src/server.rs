@@ -10,7 +10,6 @@ use crate::service;
 use containerd_shim_protos::ttrpc::asynchronous::Server;
 use containerd_shim_protos::ttrpc::asynchronous::transport::Listener;
 use sampan_telemetry::traces;
-use std::io::Write;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +32,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 async fn serve(args: &Args) -> Result<()> {
-    let is_traced = traces::start("containerd-shim-sampan-v1", "containerd", complain);
+    let is_traced = traces::start("containerd-shim-sampan-v1", "containerd", crate::complain);
     let listener = take_listener()?;
     let address = std::env::var("TTRPC_ADDRESS").unwrap_or_default();
     let (events, delivery) = Publisher::start(address, args.namespace.clone());
@@ -56,11 +55,6 @@ async fn serve(args: &Args) -> Result<()> {
     let _ = tokio::time::timeout(FLUSH_MAX, delivery).await;
     traces::finish(TRACES_MAX);
     Ok(())
-}
-
-/// To containerd's log, which may be gone.
-fn complain(problem: &str) {
-    let _ = writeln!(std::io::stderr(), "containerd-shim-sampan-v1: {problem}");
 }
 
 /// `start` hands it over as standard input, which is nothing's from then on.

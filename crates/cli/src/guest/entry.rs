@@ -1,9 +1,8 @@
 //! Which file of a container is its guest, and how that is run.
 
 use super::words::Words;
-use super::wrong;
+use super::{within, wrong};
 use crate::fail::Fail;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use sampan_engine::detect::{self, Kind as FileKind};
 use sampan_engine::inspect::inspect;
 use sampan_runtime::exit_code;
@@ -64,10 +63,7 @@ fn candidates(words: &Words, path: &str) -> Vec<String> {
 
 /// The file at a path of the container, by its path on this machine: no link leads out of the root.
 fn inside(rootfs: &Path, path: &str) -> Option<PathBuf> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let root = rustix::fs::open(rootfs, flags, Mode::empty()).ok()?;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let file = openat2(&root, path, flags, Mode::empty(), resolve).ok()?;
+    let file = within(rootfs, path).ok()?;
     let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
     path.is_file().then_some(path)
 }

@@ -17,10 +17,13 @@ pub use verb::{Args, run};
 use crate::fail::Fail;
 use entry::{Entry, Kind};
 use oci_spec::runtime::Spec;
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 use sampan_app::{Grants, Limits, Mount, Program};
 use sampan_engine::{Loaded, Profile, Settings, Source};
 use sampan_runtime::command::{self, Options};
 use sampan_runtime::{Counters, exit_code, standard_streams};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -93,6 +96,13 @@ impl Guest {
             }
         }
     }
+}
+
+/// What a path of the container means on this machine: no link leads out of the root.
+fn within(rootfs: &Path, path: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let root = rustix::fs::open(rootfs, flags, Mode::empty())?;
+    openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
 }
 
 /// Whether the container's entry is a manifest.

@@ -2,10 +2,10 @@
 //! places (grants, static routes, stores), and each means what the user has put there. Other guests see their mounts
 //! as folders that they are granted, which needs no rights.
 
-use super::wrong;
+use super::{within, wrong};
 use crate::fail::Fail;
 use oci_spec::runtime::Spec;
-use rustix::fs::{Mode, OFlags, ResolveFlags, StatVfsMountFlags, openat2};
+use rustix::fs::StatVfsMountFlags;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount_bind_recursive, mount_change, mount_remount};
 use rustix::thread::UnshareFlags;
@@ -67,15 +67,12 @@ fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
 }
 
 fn place(rootfs: &Path, target: &str, source: &Path, read_only: bool) -> Result<(), Errno> {
-    let root = rustix::fs::open(rootfs, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    // Links of the image end in the image.
-    let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let relative = target.trim_start_matches('/');
-    let at = openat2(&root, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), within)?;
+    let at = within(rootfs, relative)?;
     mount_bind_recursive(source, format!("/proc/self/fd/{}", at.as_raw_fd()))?;
     if read_only {
         // Opened anew: what was opened before is what the mount lies over.
-        let over = openat2(&root, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), within)?;
+        let over = within(rootfs, relative)?;
         // What the user's own file system forbids stays forbidden; a user namespace may not even ask for it.
         let held = rustix::fs::fstatvfs(&over)?.f_flag;
         let kept = [

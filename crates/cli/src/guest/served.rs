@@ -25,21 +25,12 @@ pub fn serve(
     counters: Option<Arc<Counters>>,
 ) -> Result<ExitCode, Fail> {
     let memory_bytes = limits.memory_bytes;
-    let mut listen = words.listen.clone();
     let app = match entry.kind {
-        Kind::App => {
-            let mut app = app(entry, grants)?;
-            if !words.said && !app.listen.is_empty() {
-                // The manifest says where. What would be this machine alone is the container alone here.
-                for place in app.listen.iter_mut().filter(|place| place.address.ip().is_loopback()) {
-                    place.address.set_ip(Ipv4Addr::UNSPECIFIED.into());
-                }
-                listen = Vec::new();
-            }
-            app
-        }
+        Kind::App => app(entry, grants)?,
         _ => component(entry, &words, grants, limits, root),
     };
+    // Where nobody says otherwise, a manifest says where.
+    let listen = if words.said || app.listen.is_empty() { words.listen } else { Vec::new() };
     up::serve_container(app, listen, memory_bytes, counters)
         .map_err(|fail| if fail.code == exit_code::ERROR { fail.code(exit_code::CANNOT_START) } else { fail })
 }
@@ -49,6 +40,10 @@ fn app(entry: &Entry, grants: Grants) -> Result<App, Fail> {
     let read = manifest::read(&entry.file, &[]);
     let (mut app, doubtful) = read.map_err(|errors| Fail::shown(manifest::rendered(&errors)))?;
     manifest::print(&doubtful);
+    // What would be this machine alone is the container alone here.
+    for place in app.listen.iter_mut().filter(|place| place.address.ip().is_loopback()) {
+        place.address.set_ip(Ipv4Addr::UNSPECIFIED.into());
+    }
     for component in &mut app.components {
         if component.source.as_os_str().is_empty() && component.image.is_none() {
             return Err(wrong(format!("the component {} has no source", component.name)));
