@@ -60,7 +60,7 @@ pub fn target() -> PathBuf {
 /// Holds off other test binaries, which Cargo and nextest may run beside this one, until it is dropped.
 fn lock(path: &Path) -> File {
     fs::create_dir_all(path.parent().expect("a lock file lies in a folder")).expect("the lock's folder");
-    let file = File::options().create(true).append(true).open(path).expect("the lock file");
+    let file = File::options().read(true).create(true).append(true).open(path).expect("the lock file");
     file.lock().expect("a lock");
     file
 }

@@ -90,13 +90,15 @@ impl Running {
     /// Waits for a line on standard output that contains `text`, and returns it.
     #[track_caller]
     pub fn wait_for_line(&mut self, text: &str) -> String {
-        self.stdout.wait_for(text)
+        let found = self.stdout.wait_for(text);
+        found.unwrap_or_else(|failure| panic!("{failure}\nits errors:\n{}", self.stderr.so_far()))
     }
 
     /// The same on standard error.
     #[track_caller]
     pub fn wait_for_error(&mut self, text: &str) -> String {
-        self.stderr.wait_for(text)
+        let found = self.stderr.wait_for(text);
+        found.unwrap_or_else(|failure| panic!("{failure}\nits output:\n{}", self.stdout.so_far()))
     }
 
     /// Waits for the end, for at most [`PATIENCE`].
@@ -125,20 +127,34 @@ impl Lines {
         Lines { receiver, seen: Vec::new(), thread: Some(thread) }
     }
 
-    #[track_caller]
-    fn wait_for(&mut self, text: &str) -> String {
+    /// The line with this text, or why there is none.
+    fn wait_for(&mut self, text: &str) -> Result<String, String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     self.seen.push(line.clone());
                     if line.contains(text) {
-                        return line.trim_end().to_owned();
+                        return Ok(line.trim_end().to_owned());
                     }
                 }
-                Err(error) => panic!("no line with `{text}` ({error}); seen so far:\n{}", self.seen.concat()),
+                Err(error) => {
+                    return Err(format!(
+                        "no line with `{text}` ({error}); seen so far:\n{}",
+                        self.seen.concat()
+                    ));
+                }
             }
         }
+    }
+
+    /// What arrived until now. A process that has just ended gets a moment to be read to its end.
+    fn so_far(&mut self) -> String {
+        let moment = Instant::now() + Duration::from_secs(1);
+        while let Ok(line) = self.receiver.recv_timeout(moment.saturating_duration_since(Instant::now())) {
+            self.seen.push(line);
+        }
+        self.seen.concat()
     }
 
     /// Everything up to the end of the stream, with the lines that were seen before.
@@ -194,6 +210,12 @@ mod tests {
         writeln!(running.stdin.as_mut().unwrap(), "three").unwrap();
         assert_eq!(running.wait_for_line("got"), "got three");
         assert_eq!(running.finish().stdout, "one\ntwo\ngot three\n");
+    }
+
+    #[test]
+    #[should_panic(expected = "its errors:\nthe port is taken")]
+    fn what_ends_instead_of_serving_is_quoted() {
+        Running::start(&mut shell("echo the port is taken >&2; exit 1")).wait_for_line("listening");
     }
 
     #[test]

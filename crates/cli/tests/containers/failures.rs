@@ -81,7 +81,7 @@ fn a_damaged_record_is_said_and_can_be_removed() {
 fn an_image_that_cannot_be_had() {
     let place = Place::new();
     place.fails(&["run", "--pull", "never", "no/such:image"], 125, "no/such:image");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = sampan_testing::free_port();
     place.fails(&["run", &format!("127.0.0.1:{port}/no/such:image")], 125, "does not answer");
     assert_eq!(place.ok(&["ps", "-aq"]), "");
 }
