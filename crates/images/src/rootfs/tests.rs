@@ -308,9 +308,9 @@ fn apps_of_spin() {
         ] })
     };
     let files = json!([
-        { "content": { "digest": text }, "path": "a/a.txt" },
-        { "content": { "digest": inside }, "path": "b.txt" },
-        { "content": { "inline": "c21hbGw=", "digest": "sha256:00" }, "path": "small.txt" },
+        { "digest": text, "path": "a/a.txt" },
+        { "digest": inside, "path": "b.txt" },
+        { "inline": "c21hbGw=", "digest": "sha256:00", "path": "small.txt" },
     ]);
     let make = |images: &Images, app: &serde_json::Value, is_old: bool| {
         let app = app.to_string();
@@ -338,7 +338,7 @@ fn apps_of_spin() {
         let image = make(&images, &app(files.clone()), is_old);
         assert_eq!(
             (image.form, images.command(&image).unwrap()),
-            (crate::Form::Spin, vec!["/spin.json".to_owned()])
+            (crate::Form::Spin, vec!["/spin.toml".to_owned()])
         );
         let root = images.rootfs(&image).unwrap();
         let read = |name: &str| {
@@ -349,24 +349,32 @@ fn apps_of_spin() {
             (read("assets/web/a/a.txt"), read("assets/web/b.txt")),
             ("text".into(), "in the archive".into())
         );
-        assert_eq!(
-            (read("assets/web/small.txt"), read("spin.json")),
-            ("small".into(), app(files.clone()).to_string())
-        );
+        assert_eq!(read("assets/web/small.txt"), "small");
+        let source = format!("\"source\" = \"content/sha256/{}\"", &code[7..]);
+        assert!(read("spin.toml").contains(&source), "{}", read("spin.toml"));
         assert_eq!(fs::read_dir(&root).unwrap().count(), 3);
     }
-    for (path, content, what) in [
-        ("../evil", json!({ "digest": text }), "elsewhere"),
-        ("/evil", json!({ "digest": text }), "elsewhere"),
-        ("a", json!({ "digest": format!("sha256:{}", "0".repeat(64)) }), "not in the image"),
-        ("a", json!({}), "without content"),
-        ("a", json!({ "inline": "%" }), "base64"),
-    ] {
+    let refused = |app: serde_json::Value, what: &str| {
         let (_folder, images) = images();
-        let image = make(&images, &app(json!([{ "content": content, "path": path }])), false);
+        let image = make(&images, &app, false);
         let error = images.rootfs(&image).unwrap_err();
-        assert!(error.to_string().contains(what), "{path}: {error}");
+        assert!(error.to_string().contains(what), "{app}: {error}");
+    };
+    for (file, what) in [
+        (json!({ "digest": text, "path": "../evil" }), "elsewhere"),
+        (json!({ "digest": text, "path": "/evil" }), "elsewhere"),
+        (json!({ "digest": format!("sha256:{}", "0".repeat(64)), "path": "a" }), "not in the image"),
+        (json!({ "path": "a" }), "without content"),
+        (json!({ "inline": "%", "path": "a" }), "base64"),
+    ] {
+        refused(app(json!([file])), what);
     }
+    let mut other = app(json!([]));
+    other["components"][0]["dependencies"] = json!({ "a:b/c": { "source": {} } });
+    refused(other.clone(), "skip-compose");
+    other["components"][0] =
+        json!({ "id": "web", "source": { "digest": format!("sha256:{}", "0".repeat(64)) } });
+    refused(other, "whose code is not in the image");
 }
 
 #[test]
