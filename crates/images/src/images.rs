@@ -2,7 +2,7 @@
 
 use crate::document::{Descriptor, Document, Manifest, Platform, document};
 use crate::form::{Form, Plan, plan};
-use crate::layout::{INDEX_DIGEST, Layout, REF_NAME};
+use crate::layout::{Held, INDEX_DIGEST, Layout, REF_NAME};
 use crate::rootfs::Limits;
 use crate::{Digest, ImageError, Reference};
 use chrono::DateTime;
@@ -117,6 +117,18 @@ impl Images {
         Ok(images)
     }
 
+    /// The files of an image, which nobody removes while the second value lives: until a container names it.
+    ///
+    /// # Errors
+    /// As [`Images::rootfs`]; also where the image was removed since it was found.
+    pub fn held(&self, image: &Image) -> Result<(PathBuf, Held), ImageError> {
+        let held = self.layout.using()?;
+        if !self.layout.entries()?.iter().any(|one| one.digest == image.manifest) {
+            return Err(ImageError::NotFound(image.names.first().cloned().unwrap_or(image.id.to_string())));
+        }
+        Ok((self.rootfs(image)?, held))
+    }
+
     /// Gives an image one more name, which another loses if it has it.
     pub fn tag(&self, image: &Image, new: &Reference) -> Result<(), ImageError> {
         let entry = Descriptor {
@@ -136,7 +148,7 @@ impl Images {
     }
 
     /// Takes a name from an image, and the last one with the image itself, unless `in_use` knows its id. With `force`,
-    /// all names of an id go, and what is in use stays without a name.
+    /// all names of an id go, and what is in use stays without a name. `in_use` is asked when nobody can begin to use it.
     pub fn remove(
         &self,
         wanted: &str,
@@ -144,6 +156,7 @@ impl Images {
         in_use: &dyn Fn(&Digest) -> bool,
     ) -> Result<Removed, ImageError> {
         let image = self.find(wanted)?;
+        let removing = self.layout.removing()?;
         let used = in_use(&image.id);
         let removed = self.layout.change(|entries| {
             let is_named =
@@ -177,12 +190,14 @@ impl Images {
             }
             Ok(removed)
         })?;
+        drop(removing);
         self.collect_garbage()?;
         Ok(removed)
     }
 
     /// Removes the images that have no name (any more).
     pub fn prune(&self, in_use: &dyn Fn(&Digest) -> bool) -> Result<Removed, ImageError> {
+        let removing = self.layout.removing()?;
         let unnamed = |image: &Image| image.names.is_empty() && !in_use(&image.id);
         let gone: Vec<Image> = self.list()?.into_iter().filter(unnamed).collect();
         let removed = self.layout.change(|entries| {
@@ -197,6 +212,7 @@ impl Images {
             }
             Ok(removed)
         })?;
+        drop(removing);
         self.collect_garbage()?;
         Ok(removed)
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::made::images;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 fn blobs(images: &Images) -> usize {
     fs::read_dir(images.layout.root.join("blobs/sha256")).map_or(0, Iterator::count)
@@ -175,4 +176,22 @@ fn an_index_of_an_index() {
     assert_eq!((two.id, two.names), (one.id, vec!["docker.io/library/b:1".to_owned()]));
     images.remove("a:1", false, &|_| false).unwrap();
     assert!(images.rootfs(&images.find("b:1").unwrap()).is_ok(), "the index leads to it");
+}
+
+#[test]
+fn who_removes_an_image_waits_for_who_makes_a_container_of_it() {
+    let (_folder, images) = images();
+    let image = images.make_hello("a:1", "one");
+    let (root, held) = images.held(&image).unwrap();
+    let is_used = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let removing = scope.spawn(|| images.remove("a:1", false, &|_| is_used.load(SeqCst)));
+        is_used.store(true, SeqCst);
+        drop(held);
+        assert!(matches!(removing.join().unwrap(), Err(ImageError::InUse { .. })));
+    });
+    assert!(root.join("hello.wasm").exists());
+
+    images.remove("a:1", false, &|_| false).unwrap();
+    assert!(matches!(images.held(&image), Err(ImageError::NotFound(_))));
 }

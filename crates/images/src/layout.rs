@@ -6,11 +6,11 @@
 //! - `roots/HEX`: unpacked layers, by chain id.
 //! - `partial/HEX`: what came of blobs whose pull broke off.
 //! - `steps/HEX`: what steps of builds made. `contexts/`: what builds unpack while they run.
-//! - `blobs.lock`, `index.lock`, `roots.lock`: see below.
+//! - `blobs.lock`, `index.lock`, `roots.lock`, `use.lock`: see below.
 //!
 //! Several processes share it. Every file is written under another name and renamed. `index.json` is changed under
 //! `index.lock`. Who adds blobs that nothing names yet holds `blobs.lock` with others, and who collects garbage holds it
-//! alone.
+//! alone. Who makes a container of an image holds `use.lock` with others, and who removes an image holds it alone.
 
 use crate::blob::{Hasher, Writer, make_private};
 use crate::document::Descriptor;
@@ -72,6 +72,16 @@ impl Layout {
             Err(ImageError::Io { error, .. }) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             held => held.map(Some),
         }
+    }
+
+    /// For whoever makes something that needs an image, until that is known.
+    pub fn using(&self) -> Result<Held, ImageError> {
+        self.lock("use.lock", FlockOperation::LockShared)
+    }
+
+    /// For whoever removes images that nothing needs.
+    pub fn removing(&self) -> Result<Held, ImageError> {
+        self.lock("use.lock", FlockOperation::LockExclusive)
     }
 
     /// For whoever unpacks: one at a time, so that nobody does what another does already.

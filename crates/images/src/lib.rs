@@ -38,6 +38,7 @@ pub use form::Form;
 pub use garbage::Garbage;
 pub use image_error::ImageError;
 pub use images::{Image, Images, Removed, data_dir, familiar};
+pub use layout::Held;
 pub use rootfs::Limits;
 pub use sampan_app::{Digest, DigestAlgorithm, ParseReferenceError, Reference};
 pub use store::Store;

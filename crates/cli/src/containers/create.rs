@@ -4,6 +4,7 @@ use super::attach::{How, Left, exit_code, join};
 use super::verbs::{restart_policy, signal};
 use super::{folder, image};
 use crate::fail::{Fail, print_stdout};
+use crate::images;
 use crate::run::Args;
 use sampan_app::{Grants, Mount as Given, NetRule, Protocol, parse_duration, parse_size};
 use sampan_containers::{
@@ -162,7 +163,9 @@ fn made(containers: &Containers, args: &Args) -> Result<Container, Fail> {
     if named.publish_all {
         config.publish_exposed();
     }
-    Ok(containers.create(config, Files::Image(&found.rootfs))?)
+    // It may have been removed since it was found.
+    let (rootfs, _held) = images::store()?.held(&found.image).map_err(images::failed)?;
+    Ok(containers.create(config, Files::Image(&rootfs))?)
 }
 
 /// The flags as a container's configuration.

@@ -3,6 +3,7 @@
 use super::{failed, reference, store};
 use crate::containers;
 use crate::fail::{Fail, print_stdout};
+use sampan_containers::Config;
 use sampan_images::{Digest, familiar};
 use std::process::ExitCode;
 
@@ -41,13 +42,13 @@ pub fn tag(args: &TagArgs) -> Result<ExitCode, Fail> {
 
 pub fn rmi(args: &RmiArgs) -> Result<ExitCode, Fail> {
     let images = store()?;
-    let used: Vec<String> = containers::folder()?
-        .list()?
-        .iter()
-        .filter_map(|container| container.config().ok())
-        .map(|config| config.image_id)
-        .collect();
-    let in_use = |id: &Digest| used.iter().any(|used| *used == id.to_string() || *used == id.hex);
+    let containers = containers::folder()?;
+    // What cannot be known is taken for used.
+    let in_use = |id: &Digest| {
+        let used = |config: Config| config.image_id == id.to_string() || config.image_id == id.hex;
+        let all = containers.list();
+        all.map_or(true, |all| all.iter().filter_map(|one| one.config().ok()).any(used))
+    };
     let mut last = None;
     for name in &args.images {
         match images.remove(name, args.force, &in_use) {

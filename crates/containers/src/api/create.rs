@@ -103,8 +103,9 @@ pub fn create(asked: &Asked) -> Answered {
             format!("the kernel cannot keep the limits ({why}); the engine keeps that of memory")
         }));
     }
-    let rootfs = api.images.rootfs(&image)?;
+    let (rootfs, held) = api.images.held(&image)?;
     let container = api.containers.create(config, Files::Image(&rootfs))?;
+    drop(held);
     let host_config = raw["HostConfig"].take();
     if let Some(all) = raw.as_object_mut() {
         all.retain(|key, _| key != "HostConfig" && key != "NetworkingConfig");

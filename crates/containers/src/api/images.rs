@@ -94,6 +94,11 @@ fn used(api: &Api) -> Result<Vec<String>, Failure> {
     Ok(containers.iter().filter_map(|container| Some(container.config().ok()?.image_id)).collect())
 }
 
+/// Whether a container has it now. What cannot be known is taken for used.
+fn is_used(api: &Api, id: &Digest) -> bool {
+    used(api).map_or(true, |used| used.contains(&id.to_string()))
+}
+
 /// Images with how many containers have them, for `system df`.
 pub fn with_usage(api: &Api, images: &[Image]) -> Result<Value, Failure> {
     let used = used(api)?;
@@ -218,8 +223,7 @@ fn removed_lines(api: &Api, removed: &Removed) -> Vec<Value> {
 }
 
 fn remove(asked: &Asked, name: &str) -> Answered {
-    let used = used(&asked.api)?;
-    let in_use = |id: &Digest| used.contains(&id.to_string());
+    let in_use = |id: &Digest| is_used(&asked.api, id);
     let removed = asked.api.images.remove(name, asked.query.flag("force"), &in_use);
     let removed = removed.map_err(|error| match error {
         ImageError::InUse { name } => Failure::conflict(format!(
@@ -244,6 +248,7 @@ fn prune(asked: &Asked) -> Answered {
         let may_go = !in_use(&image.id) && (image.names.is_empty() || !dangling_only);
         if may_go && filters.labels(&labels(&image)) {
             // Somebody may have made a container of it meanwhile.
+            let in_use = |id: &Digest| is_used(api, id);
             let removed = api.images.remove(&image.id.to_string(), true, &in_use).unwrap_or_default();
             lines.extend(removed_lines(api, &removed));
         }
