@@ -5,7 +5,7 @@ use crate::dapr::Dapr;
 use crate::gateway::{Filter, Policy, RouteFilter, Split, TcpRoute};
 use crate::trigger::{ScheduleTrigger, TopicTrigger};
 use crate::upstream::Upstream;
-use crate::{Grants, Limits, MessagingStore, Reference};
+use crate::{Grants, Limits, MessagingStore, Remote};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -61,10 +61,10 @@ pub struct Tls {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Component {
     pub name: String,
-    /// The wasm file. Of an image it is empty until whoever loads it has the file.
+    /// The wasm file. Of code that lies elsewhere it is empty until whoever loads it has the file.
     pub source: PathBuf,
     /// Where the code comes from, if not from a file.
-    pub image: Option<Reference>,
+    pub remote: Option<Remote>,
     pub kind: Option<ComponentKind>,
     pub build: Option<Build>,
     pub grants: Grants,

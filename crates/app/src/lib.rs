@@ -14,6 +14,7 @@ mod manifest;
 mod messaging;
 mod program;
 mod reference;
+mod remote;
 mod render;
 mod trigger;
 mod upstream;
@@ -38,6 +39,7 @@ pub use manifest::{Outline, Read, Surroundings, find_manifest, parse_manifest, r
 pub use messaging::{MessagingBackend, MessagingStore, NatsStart};
 pub use program::{Entry, Program};
 pub use reference::{Digest, DigestAlgorithm, ParseReferenceError, Reference};
+pub use remote::{Download, Package, Remote};
 pub use render::render;
 pub use trigger::{Broker, ScheduleTrigger, TopicTrigger};
 pub use upstream::{

@@ -14,6 +14,7 @@ mod sampan;
 mod spin;
 mod spin_apps;
 mod spin_files;
+mod spin_sources;
 mod triggers;
 mod upstream;
 mod variables;

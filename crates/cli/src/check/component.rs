@@ -67,8 +67,8 @@ pub fn check(
     place: &Place<'_>,
     looked: &mut Looked,
 ) -> Vec<Diagnostic> {
-    if component.image.is_some() {
-        // Its reference was read with the manifest; what it means, a registry knows.
+    if component.remote.is_some() {
+        // What it says was read with the manifest; the code itself is elsewhere.
         return Vec::new();
     }
     let span = place.outline.components.get(&component.name).cloned();

@@ -51,8 +51,8 @@ impl Plan {
     pub fn new(app: &App) -> Plan {
         let watched = |component: &Component| Watched {
             name: component.name.clone(),
-            // What is kept of an image never changes; where it comes from cannot be watched.
-            source: match component.image {
+            // What is kept from elsewhere never changes; where it comes from cannot be watched.
+            source: match component.remote {
                 Some(_) => None,
                 None => Some(normal(&component.source)),
             },

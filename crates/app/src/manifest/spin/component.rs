@@ -1,9 +1,10 @@
 //! What a component of either version says.
 
+use super::source::{self, Code};
 use super::{Version, files};
 use crate::manifest::findings::{Findings, quoted};
 use crate::manifest::sampan::{add_default_keyvalue, add_default_sql, build, set_env};
-use crate::manifest::tree::{Table, Text, Value};
+use crate::manifest::tree::{Table, Text};
 use crate::manifest::variables::Variables;
 use crate::manifest::{Source, network, wasip1};
 use crate::{App, Component, ConfigValue, Limits, Secret, StoreGrant};
@@ -19,11 +20,19 @@ pub(super) fn read(
 ) -> Component {
     let mut component = Component { name: name.to_owned(), limits: Limits::served(), ..Component::default() };
     component.serving.spin_headers = true;
-    let file =
-        table.require("source", f, "add `source = \"FILE.wasm\"`").and_then(|value| source_file(&value, f));
-    component.source = file.map(|text| source.root.join(text.text)).unwrap_or_default();
+    let code =
+        table.require("source", f, "add `source = \"FILE.wasm\"`").and_then(|value| source::read(&value, f));
+    let mut file = None;
+    match code {
+        Some(Code::File(text)) => {
+            component.source = source.root.join(text.text);
+            file = Some(text.span);
+        }
+        Some(Code::Remote(remote)) => component.remote = Some(remote),
+        None => {}
+    }
     component.build = table.get("build").and_then(|value| build(&value, source, f));
-    wasip1::rename(&mut component, file.map(|text| text.span), table.span, f);
+    wasip1::rename(&mut component, file, table.span, f);
     table.string("description", f);
     let values = if version == Version::One { "config" } else { "variables" };
     for (name, text) in table.string_map(values, f) {
@@ -48,30 +57,6 @@ pub(super) fn read(
     }
     table.finish(f);
     component
-}
-
-/// A file; what lies elsewhere is for a later version.
-fn source_file<'a>(value: &Value<'a>, f: &mut Findings) -> Option<Text<'a>> {
-    if value.is_table() {
-        let mut table = value.table(f)?;
-        let (url, _) = (table.string("url", f), table.string("digest", f));
-        let (_, _) = (table.string("registry", f), table.string("version", f));
-        table.string("package", f);
-        table.finish(f);
-        let from = if url.is_some() { "the web" } else { "a registry" };
-        f.error_help(
-            value.span,
-            format!("a component from {from} is not supported yet by this version"),
-            "download the file, and write its path: `source = \"FILE.wasm\"`",
-        );
-        return None;
-    }
-    let text = value.typed_string("the path of a file", f)?;
-    if text.text.is_empty() {
-        f.error(text.span, "`source` is empty");
-        return None;
-    }
-    Some(text)
 }
 
 fn read_hosts(

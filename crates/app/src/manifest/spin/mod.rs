@@ -6,6 +6,7 @@
 mod component;
 mod files;
 mod runtime_config;
+mod source;
 mod trigger;
 mod v1;
 mod v2;
