@@ -67,7 +67,9 @@ pub enum Plain {
     ThisMachine,
     /// Whoever is asked: what comes is known by its digest. Only who is here himself (`here`) may lead us to what else
     /// listens here.
-    Everybody { here: bool },
+    Everybody {
+        here: bool,
+    },
     /// A host, and its port if that is written: a person has listed it as insecure.
     Host(String),
 }

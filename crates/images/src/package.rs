@@ -183,7 +183,8 @@ fn configured(of: &Package, config: Option<&Path>) -> Result<Mapping, PackageErr
     };
     let wrong = |what: String| PackageError::Config { path: path.to_owned(), what };
     // What it says may be a password, and does not belong into a message.
-    let table = DeTable::parse(&text).map_err(|error| wrong(format!("it is no TOML: {}", error.message())))?;
+    let table =
+        DeTable::parse(&text).map_err(|error| wrong(format!("it is no TOML: {}", error.message())))?;
     let table = json(&DeValue::Table(table.into_inner()));
     let (namespace, full) = (of.namespace.as_str(), format!("{}:{}", of.namespace, of.name));
     let said = [
@@ -194,8 +195,7 @@ fn configured(of: &Package, config: Option<&Path>) -> Result<Mapping, PackageErr
     match said.into_iter().find(|value| !value.is_null()) {
         None => {
             let fallback = FALLBACKS.iter().find(|(name, _)| *name == namespace);
-            let (_, registry) =
-                fallback.ok_or_else(|| PackageError::NoRegistry(namespace.to_owned()))?;
+            let (_, registry) = fallback.ok_or_else(|| PackageError::NoRegistry(namespace.to_owned()))?;
             Ok(Mapping { registry: (*registry).to_owned(), metadata: None })
         }
         Some(Value::String(registry)) => Ok(Mapping { registry: registry.clone(), metadata: None }),

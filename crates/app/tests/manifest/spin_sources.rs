@@ -35,7 +35,8 @@ fn files_of_the_web() {
     }
     // A component that is written where it is used, and a server in one's own network.
     let [_, text] = manifests("\"ui.wasm\"");
-    let inline = format!("component = {{ source = {{ url = \"http://files/a.wasm\", digest = \"{DIGEST}\" }} }}");
+    let inline =
+        format!("component = {{ source = {{ url = \"http://files/a.wasm\", digest = \"{DIGEST}\" }} }}");
     let (app, _) = good("spin.toml", &text.replace("component = \"ui\"", &inline));
     let remotes = app.components.iter().filter_map(|component| component.remote.as_ref());
     assert_eq!(remotes.map(Remote::to_string).collect::<Vec<_>>(), ["http://files/a.wasm"]);
@@ -44,9 +45,17 @@ fn files_of_the_web() {
 #[test]
 fn packages_of_registries() {
     for (keys, registry, shown) in [
-        ("registry = \"ttl.sh\", package = \"user:test\", version = \"1.0.0\"", Some("ttl.sh"), "user:test@1.0.0"),
+        (
+            "registry = \"ttl.sh\", package = \"user:test\", version = \"1.0.0\"",
+            Some("ttl.sh"),
+            "user:test@1.0.0",
+        ),
         ("package = \"a-b:c2\", version = \"0.1.0-rc.1\"", None, "a-b:c2@0.1.0-rc.1"),
-        ("registry = \"localhost:5000\", package = \"a:b\", version = \"1.0.0\"", Some("localhost:5000"), "a:b@1.0.0"),
+        (
+            "registry = \"localhost:5000\", package = \"a:b\", version = \"1.0.0\"",
+            Some("localhost:5000"),
+            "a:b@1.0.0",
+        ),
     ] {
         for text in manifests(&format!("{{ {keys} }}")) {
             let (app, _) = good("spin.toml", &text);
@@ -77,7 +86,12 @@ fn what_is_wrong_is_marked() {
         (table(&format!("digest = \"{DIGEST}\"")), String::new(), "has no `url`", "https://"),
         (table(&format!("{url}, digest = \"\"")), "\"\"".into(), "is not the SHA-256", "64 digits"),
         (table(&format!("{url}, digest = \"sha256:1\"")), "\"sha256:1\"".into(), "is not the SHA-256", "64"),
-        (table(&format!("{url}, digest = \"{upper}\"")), format!("\"{upper}\""), "is not the SHA-256", "lower"),
+        (
+            table(&format!("{url}, digest = \"{upper}\"")),
+            format!("\"{upper}\""),
+            "is not the SHA-256",
+            "lower",
+        ),
         (table(&format!("{url}, digest = \"{sha512}\"")), format!("\"{sha512}\""), "is not the SHA-256", ""),
         (table(&format!("{url}, digest = 1")), "1".into(), "expected a string", ""),
         (with_digest("\"b.wasm\""), "\"b.wasm\"".into(), "this is not a URL", "https://"),
@@ -95,10 +109,20 @@ fn what_is_wrong_is_marked() {
         (package("version = \"1.0.0\""), String::new(), "has no `package`", "NAMESPACE:NAME"),
         (package("package = \"a:b\""), String::new(), "has no `version`", "1.0.0"),
         (package("package = \"ab\", version = \"1.0.0\""), "\"ab\"".into(), "not the name of a package", ""),
-        (package("package = \"a:B\", version = \"1.0.0\""), "\"a:B\"".into(), "not the name of", "lower-case"),
+        (
+            package("package = \"a:B\", version = \"1.0.0\""),
+            "\"a:B\"".into(),
+            "not the name of",
+            "lower-case",
+        ),
         (package("package = \"a:b/c\", version = \"1.0.0\""), "\"a:b/c\"".into(), "not the name of", ""),
         (package("package = \"a:1b\", version = \"1.0.0\""), "\"a:1b\"".into(), "not the name of", ""),
-        (package("package = \"a:b\", version = \"^1.0\""), "\"^1.0\"".into(), "is not a version", "one version"),
+        (
+            package("package = \"a:b\", version = \"^1.0\""),
+            "\"^1.0\"".into(),
+            "is not a version",
+            "one version",
+        ),
         (package("package = \"a:b\", version = \"1\""), "\"1\"".into(), "is not a version", ""),
         (package("package = \"a:b\", version = \"1.0.0+x\""), "\"1.0.0+x\"".into(), "no registry has", "`+`"),
         (

@@ -87,7 +87,8 @@ pub fn settings(progress: &Loading) -> Result<Settings, Fail> {
     let progress = progress.clone();
     let note = move |name: &str, step: Progress| progress.note_fetch(name, step);
     Settings::of_user(Arc::new(note)).ok_or_else(|| {
-        Fail::new("there is no place for code from elsewhere").help("set HOME, XDG_CACHE_HOME or SAMPAN_CACHE_DIR")
+        Fail::new("there is no place for code from elsewhere")
+            .help("set HOME, XDG_CACHE_HOME or SAMPAN_CACHE_DIR")
     })
 }
 

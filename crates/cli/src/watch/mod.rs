@@ -253,7 +253,8 @@ impl Engine {
         let builds_otherwise = |component: &&Component| {
             let old = before.components.iter().find(|old| old.name == component.name);
             component.build.is_some()
-                && (component.remote.is_none() && !component.source.is_file() || old.is_none_or(|old| old.build != component.build))
+                && (component.remote.is_none() && !component.source.is_file()
+                    || old.is_none_or(|old| old.build != component.build))
         };
         let names =
             self.app.components.iter().filter(builds_otherwise).map(|component| component.name.clone());
