@@ -38,10 +38,10 @@ pub enum PackageError {
     Metadata { host: String, what: String },
     /// Of the registry of images, by the reference that the package has there.
     #[error("{reference}: {error}")]
-    Pull { reference: Reference, error: PullError },
+    Pull { reference: Box<Reference>, error: Box<PullError> },
     /// What is known of packages cannot be read or kept.
     #[error(transparent)]
-    Store(#[from] PullError),
+    Store(#[from] Box<PullError>),
 }
 
 impl PackageError {
@@ -79,7 +79,7 @@ pub(crate) async fn package(of: &Package, settings: &Settings) -> Result<PathBuf
         Some(metadata) => (reference(of, &registry, &metadata)?, false),
         None => match well_known(&registry, settings).await {
             Ok(metadata) => (foreign(reference(of, &registry, &metadata)?, &registry)?, true),
-            Err(_) => match settings.store.package(&known)? {
+            Err(_) => match settings.store.package(&known).map_err(Box::new)? {
                 Some(reference) => (reference, false),
                 None => (reference(of, &registry, &Value::Null)?, false),
             },
@@ -88,9 +88,12 @@ pub(crate) async fn package(of: &Package, settings: &Settings) -> Result<PathBuf
 
     // 3. From there on it is an image as any other.
     let pulled = code(&reference, settings).await;
-    let path = pulled.map_err(|error| PackageError::Pull { reference: reference.clone(), error })?;
+    let path = pulled.map_err(|error| {
+        let (reference, error) = (Box::new(reference.clone()), Box::new(error));
+        PackageError::Pull { reference, error }
+    })?;
     if is_new {
-        settings.store.set_package(&known, &reference)?;
+        settings.store.set_package(&known, &reference).map_err(Box::new)?;
     }
     Ok(path)
 }

@@ -7,6 +7,15 @@ use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
+/// A CGI program that says yes.
+const PROGRAM: &str = "(module
+    (import \"wasi_snapshot_preview1\" \"fd_write\" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export \"memory\") 1)
+    (data (i32.const 0) \"\\10\\00\\00\\00\\1f\\00\\00\\00\")
+    (data (i32.const 16) \"Content-Type: text/plain\\0d\\0a\\0d\\0ayes\")
+    (func (export \"_start\")
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))";
+
 /// A folder with an app of one component that answers every request.
 struct App(TempDir);
 
@@ -37,12 +46,7 @@ impl App {
     }
 
     fn up(&self, flags: &[&str]) -> Up {
-        let mut command = self.command("up");
-        command.args(["--listen", "127.0.0.1:0"]).args(flags);
-        let mut process = Running::start(&mut command);
-        let line = process.wait_for_line("listening on http://");
-        let address = line.trim_start_matches("listening on http://").trim_end_matches('/').to_owned();
-        Up { process, address }
+        start(self.command("up").args(flags))
     }
 
     /// The errors of an `up` that does not come to serve.
@@ -54,11 +58,23 @@ impl App {
     }
 }
 
+fn start(command: &mut Command) -> Up {
+    let mut process = Running::start(command.args(["--listen", "127.0.0.1:0"]));
+    let line = process.wait_for_line("listening on http://");
+    let address = line.trim_start_matches("listening on http://").trim_end_matches('/').to_owned();
+    Up { process, address }
+}
+
 fn manifest(source: &str, more: &str) -> String {
     format!(
         "spin_manifest_version = 2\n[application]\nname = \"a\"\n[[trigger.http]]\nroute = \"/...\"\n\
          component = \"ui\"\n[component.ui]\nsource = {source}\n{more}"
     )
+}
+
+/// The same manifest, but for a program of CGI.
+fn wagi(manifest: &str) -> String {
+    manifest.replace("\"/...\"\n", "\"/...\"\nexecutor = { type = \"wagi\" }\n")
 }
 
 fn by_url(url: &str, wasm: &[u8]) -> String {
@@ -97,16 +113,9 @@ fn a_component_by_url_serves() {
 
 #[test]
 fn what_was_fetched_needs_no_server() {
-    let program = "(module
-        (import \"wasi_snapshot_preview1\" \"fd_write\" (func $write (param i32 i32 i32 i32) (result i32)))
-        (memory (export \"memory\") 1)
-        (data (i32.const 0) \"\\10\\00\\00\\00\\1f\\00\\00\\00\")
-        (data (i32.const 16) \"Content-Type: text/plain\\0d\\0a\\0d\\0ayes\")
-        (func (export \"_start\")
-            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))";
     let server = "server { listen 127.0.0.1:PORT; root FOLDER; }";
-    let Some(mut nginx) = Nginx::start(server, &[("ui.wasm", program)]) else { return };
-    let source = by_url(&format!("http://127.0.0.1:{}/ui.wasm", nginx.port), program.as_bytes());
+    let Some(mut nginx) = Nginx::start(server, &[("ui.wasm", PROGRAM)]) else { return };
+    let source = by_url(&format!("http://127.0.0.1:{}/ui.wasm", nginx.port), PROGRAM.as_bytes());
     // The first version of the manifest knows such sources too.
     let app = App::new("");
     app.write(
@@ -123,6 +132,22 @@ fn what_was_fetched_needs_no_server() {
     std::fs::remove_dir_all(app.path().join("cache")).unwrap();
     let refused = app.refused();
     assert!(refused.contains("does not answer") && refused.contains("spin.toml:6:10"), "{refused}");
+}
+
+#[test]
+fn tls_is_spoken_with_whom_this_machine_trusts() {
+    let Some([cert, key]) = crate::images::certificate() else { return };
+    let server = "server { listen 127.0.0.1:PORT ssl; ssl_certificate FOLDER/cert; ssl_certificate_key FOLDER/key; \
+        root FOLDER; }";
+    let files = [("cert", &*cert), ("key", &*key), ("ui.wasm", PROGRAM)];
+    let Some(nginx) = Nginx::start(server, &files) else { return };
+    let source = by_url(&format!("https://127.0.0.1:{}/ui.wasm", nginx.port), PROGRAM.as_bytes());
+    let app = App::new("");
+    app.write("spin.toml", wagi(&manifest(&source, "")));
+    assert!(app.refused().contains("certificate"), "{}", app.refused());
+    app.write("ca.pem", cert);
+    let up = start(app.command("up").env("SSL_CERT_FILE", app.path().join("ca.pem")));
+    assert_eq!(up.get("/").text(), "yes");
 }
 
 #[test]
@@ -204,8 +229,7 @@ fn a_build_makes_the_files_of_code_from_elsewhere() {
     let more = "files = [{ source = \"dist\", destination = \"/data\" }]\n\
         [component.ui.build]\ncommand = \"mkdir -p dist && touch dist/$(cat name.txt)\"\nwatch = [\"name.txt\"]\n";
     let app = App::new(&source);
-    let text = manifest(&source, more).replace("\"/...\"\n", "\"/...\"\nexecutor = { type = \"wagi\" }\n");
-    app.write("spin.toml", text);
+    app.write("spin.toml", wagi(&manifest(&source, more)));
     app.write("name.txt", "one");
     app.write("dist/zero", "");
     let built = finish(&mut app.command("build"), "");

@@ -111,10 +111,12 @@ fn servers_that_stall() {
         let server = TcpServer::start(move |mut stream| {
             read_head(&mut stream)?;
             stream.write_all(head.as_bytes())?;
-            // A byte now and then, which is never too long to wait for.
-            while head == dribble {
-                stream.write_all(b"x")?;
-                std::thread::sleep(Duration::from_millis(20));
+            if head == dribble {
+                // A byte now and then, which is never too long to wait for.
+                loop {
+                    stream.write_all(b"x")?;
+                    std::thread::sleep(Duration::from_millis(20));
+                }
             }
             stream.read_to_end(&mut Vec::new()).map(drop)
         });
