@@ -65,6 +65,8 @@ pub struct Component {
     pub source: PathBuf,
     /// Where the code comes from, if not from a file.
     pub remote: Option<Remote>,
+    /// Components that answer imports of this one, and become part of it before it is compiled.
+    pub dependencies: Vec<Dependency>,
     pub kind: Option<ComponentKind>,
     pub build: Option<Build>,
     pub grants: Grants,
@@ -75,6 +77,21 @@ pub struct Component {
     pub lazy: bool,
     /// Files of the app that the guest sees, read-only, as copies.
     pub assets: Vec<Asset>,
+}
+
+/// A component that another one is composed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// Which imports it answers: an interface or a package, with or without a version, or a plain name.
+    pub name: String,
+    /// As [`Component::source`].
+    pub source: PathBuf,
+    /// As [`Component::remote`].
+    pub remote: Option<Remote>,
+    /// The export that answers, where it has another name than the import.
+    pub export: Option<String>,
+    /// It may reach what the component may reach; else it reaches nothing.
+    pub inherits: bool,
 }
 
 /// A file of the app under the guest's name for it.

@@ -28,8 +28,15 @@ pub struct Package {
     pub registry: Option<String>,
     pub namespace: String,
     pub name: String,
-    /// One version (semver.org), not a range.
-    pub version: String,
+    pub version: PackageVersion,
+}
+
+/// Which version of a package (semver.org).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PackageVersion {
+    Exact(String),
+    /// The newest that satisfies a requirement, as Cargo writes them: `^1.0`, `>=1.2, <3`.
+    Newest(String),
 }
 
 impl fmt::Display for Remote {
@@ -58,6 +65,7 @@ impl fmt::Debug for Download {
 
 impl fmt::Display for Package {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}@{}", self.namespace, self.name, self.version)
+        let (PackageVersion::Exact(version) | PackageVersion::Newest(version)) = &self.version;
+        write!(f, "{}:{}@{version}", self.namespace, self.name)
     }
 }

@@ -5,11 +5,13 @@
 //! below which name. Without that file it is that registry itself. The version is the tag.
 
 use crate::client::{Ask, Client, Plain, is_this_machine};
+use crate::registry::{self, Access, Registry};
 use crate::{PullError, Reference, Settings, code};
 use bytes::Bytes;
 use http::header::HeaderMap;
 use http::{Method, StatusCode};
-use sampan_app::Package;
+use sampan_app::{Package, PackageVersion};
+use semver::{Version, VersionReq};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{self, Read};
@@ -36,6 +38,8 @@ pub enum PackageError {
     Config { path: PathBuf, what: String },
     #[error("{host}{WELL_KNOWN}: {what}")]
     Metadata { host: String, what: String },
+    #[error("{repository} has no version that satisfies {requirement}")]
+    NoVersion { repository: String, requirement: String },
     /// Of the registry of images, by the reference that the package has there.
     #[error("{reference}: {error}")]
     Pull { reference: Box<Reference>, error: Box<PullError> },
@@ -53,6 +57,7 @@ impl PackageError {
                  (~/.config/wasm-pkg/config.toml)"
             }
             PackageError::Config { .. } => "correct wkg's configuration",
+            PackageError::NoVersion { .. } => "name a version that was published",
             PackageError::Metadata { .. } => "ask who runs the registry, or name another",
             PackageError::Pull { error, .. } | PackageError::Store(error) => error.help(),
         }
@@ -75,27 +80,55 @@ pub(crate) async fn package(of: &Package, settings: &Settings) -> Result<PathBuf
 
     // 2. Where does it have its packages? What it said last counts where it says nothing today.
     let known = format!("{registry}/{of}");
-    let (reference, is_new) = match metadata {
-        Some(metadata) => (reference(of, &registry, &metadata)?, false),
-        None => match well_known(&registry, settings).await {
-            Ok(metadata) => (foreign(reference(of, &registry, &metadata)?, &registry)?, true),
-            Err(_) => match settings.store.package(&known).map_err(Box::new)? {
-                Some(reference) => (reference, false),
-                None => (reference(of, &registry, &Value::Null)?, false),
-            },
+    let last = settings.store.package(&known).map_err(Box::new)?;
+    let reference = match metadata {
+        Some(metadata) => reference(of, &registry, &metadata)?,
+        None => match (well_known(&registry, settings).await, &last) {
+            (Ok(metadata), _) => foreign(reference(of, &registry, &metadata)?, &registry)?,
+            (Err(_), Some(last)) => last.clone(),
+            (Err(_), None) => reference(of, &registry, &Value::Null)?,
         },
     };
 
-    // 3. From there on it is an image as any other.
+    // 3. Which version?
+    let reference = match &of.version {
+        PackageVersion::Exact(_) => reference,
+        PackageVersion::Newest(requirement) => {
+            match (newest(&reference, requirement, settings).await, last) {
+                (Err(PackageError::Pull { error, .. }), Some(last)) if error.is_passing() => last,
+                (found, _) => found?,
+            }
+        }
+    };
+
+    // 4. From there on it is an image as any other.
     let pulled = code(&reference, settings).await;
-    let path = pulled.map_err(|error| {
-        let (reference, error) = (Box::new(reference.clone()), Box::new(error));
-        PackageError::Pull { reference, error }
-    })?;
-    if is_new {
-        settings.store.set_package(&known, &reference).map_err(Box::new)?;
-    }
+    let path = pulled.map_err(|error| failed(&reference, error))?;
+    settings.store.set_package(&known, &reference).map_err(Box::new)?;
     Ok(path)
+}
+
+fn failed(reference: &Reference, error: PullError) -> PackageError {
+    PackageError::Pull { reference: Box::new(reference.clone()), error: Box::new(error) }
+}
+
+/// The newest version of a package that satisfies a requirement, by the tags that there are.
+async fn newest(
+    reference: &Reference,
+    requirement: &str,
+    settings: &Settings,
+) -> Result<Reference, PackageError> {
+    let repository = format!("{}/{}", reference.registry, reference.repository);
+    let none = || PackageError::NoVersion { repository, requirement: requirement.to_owned() };
+    let Ok(wanted) = requirement.parse::<VersionReq>() else { return Err(none()) };
+    let plain = if registry::is_here(reference) { Plain::ThisMachine } else { Plain::Nobody };
+    let client = Client::new(settings.timeouts.clone(), plain);
+    let access = Access::of(reference, settings.docker_config.as_deref());
+    let access = access.map_err(|error| failed(reference, error))?;
+    let tags = Registry::new(&client, access).tags().await.map_err(|error| failed(reference, error))?;
+    let versions = tags.iter().filter_map(|tag| tag.parse::<Version>().ok());
+    let newest = versions.filter(|version| wanted.matches(version)).max().ok_or_else(none)?;
+    Ok(Reference { tag: Some(newest.to_string()), ..reference.clone() })
 }
 
 /// What a registry says of itself; nothing where it has no such file, or something else in its place.
@@ -138,7 +171,11 @@ fn reference(of: &Package, registry: &str, metadata: &Value) -> Result<Reference
     let host = said("ociRegistry", "registry").unwrap_or(registry);
     let prefix = said("ociNamespacePrefix", "namespacePrefix").unwrap_or_default();
     let Package { namespace, name, version, .. } = of;
-    let text = format!("{host}/{prefix}{namespace}/{name}:{version}");
+    let tag = match version {
+        PackageVersion::Exact(version) => format!(":{version}"),
+        PackageVersion::Newest(_) => String::new(),
+    };
+    let text = format!("{host}/{prefix}{namespace}/{name}{tag}");
     let reference: Reference =
         text.parse().map_err(|error| wrong(format!("it leads to {text}, which is no image: {error}")))?;
     // A first word that is no host would be read as a name in Docker's registry.

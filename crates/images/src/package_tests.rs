@@ -5,7 +5,7 @@ use serde_json::json;
 
 fn greeter() -> Package {
     let [namespace, name, version] = ["acme", "greeter", "1.2.0"].map(str::to_owned);
-    Package { registry: None, namespace, name, version }
+    Package { registry: None, namespace, name, version: PackageVersion::Exact(version) }
 }
 
 #[test]

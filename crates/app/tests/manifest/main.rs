@@ -13,6 +13,7 @@ mod resources_bad;
 mod sampan;
 mod spin;
 mod spin_apps;
+mod spin_dependencies;
 mod spin_files;
 mod spin_sources;
 mod triggers;

@@ -307,12 +307,6 @@ fn what_is_wrong_with_the_outline() {
             "unknown key",
             "`source`",
         ),
-        (
-            edit("source = \"inner.wasm\"", "source = \"inner.wasm\"\ndependencies = { \"a:b\" = \"1\" }"),
-            "dependencies",
-            "`dependencies` of a component are not supported yet",
-            "wac plug",
-        ),
     ]);
 }
 

@@ -20,6 +20,7 @@ const FETCHES_MAX: usize = 4;
 #[derive(Clone, Copy)]
 enum Part {
     Component,
+    Dependency,
     Filter,
     Canary,
 }
@@ -28,6 +29,8 @@ enum Part {
 struct Place<'a> {
     part: Part,
     name: &'a str,
+    /// Of a dependency, which one.
+    which: &'a str,
     remote: Remote,
     source: &'a mut PathBuf,
 }
@@ -98,19 +101,26 @@ fn places(app: &mut App) -> Vec<Place<'_>> {
     for component in &mut app.components {
         if let Some(remote) = component.remote.clone() {
             let (name, source) = (component.name.as_str(), &mut component.source);
-            all.push(Place { part: Part::Component, name, remote, source });
+            all.push(Place { part: Part::Component, name, which: "", remote, source });
+        }
+        for dependency in &mut component.dependencies {
+            let (name, which) = (component.name.as_str(), dependency.name.as_str());
+            if let Some(remote) = dependency.remote.clone() {
+                let source = &mut dependency.source;
+                all.push(Place { part: Part::Dependency, name, which, remote, source });
+            }
         }
     }
     for filter in app.filters.values_mut() {
         let name = filter.name.as_str();
         if let Some(remote) = filter.image.clone().map(Remote::Image) {
-            all.push(Place { part: Part::Filter, name, remote, source: &mut filter.source });
+            all.push(Place { part: Part::Filter, name, which: "", remote, source: &mut filter.source });
         }
         if let Some(canary) = &mut filter.canary
             && let Some(remote) = canary.image.clone().map(Remote::Image)
         {
             let source = canary.source.get_or_insert_default();
-            all.push(Place { part: Part::Canary, name, remote, source });
+            all.push(Place { part: Part::Canary, name, which: "", remote, source });
         }
     }
     all
@@ -120,6 +130,7 @@ impl Place<'_> {
     fn title(&self) -> String {
         match self.part {
             Part::Component => format!("component {}", self.name),
+            Part::Dependency => format!("component {}, dependency {}", self.name, self.which),
             Part::Filter => format!("filter {}", self.name),
             Part::Canary => format!("the canary of filter {}", self.name),
         }
@@ -127,7 +138,7 @@ impl Place<'_> {
 
     fn span(&self, outline: &Outline) -> Option<Range<usize>> {
         let spans = match self.part {
-            Part::Component => &outline.components,
+            Part::Component | Part::Dependency => &outline.components,
             Part::Filter => &outline.filters,
             Part::Canary => &outline.canaries,
         };

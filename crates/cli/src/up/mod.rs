@@ -2,6 +2,7 @@
 
 mod announce;
 mod assets;
+mod compose;
 mod control;
 mod counters;
 mod filter_admin;

@@ -17,27 +17,27 @@ const PROGRAM: &str = "(module
         (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))";
 
 /// A folder with an app of one component that answers every request.
-struct App(TempDir);
+pub struct App(TempDir);
 
 impl App {
-    fn new(source: &str) -> App {
+    pub fn new(source: &str) -> App {
         let app = App(temp_dir());
         app.write("spin.toml", manifest(source, ""));
         app
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
     /// `sampan VERB` with a cache and a configuration of the app's own, so that nothing is known from before.
-    fn command(&self, verb: &str) -> Command {
+    pub fn command(&self, verb: &str) -> Command {
         let mut command = sampan();
         command.arg(verb).arg("-f").arg(self.path().join("spin.toml"));
         command.env("SAMPAN_CACHE_DIR", self.path().join("cache"));
@@ -45,13 +45,13 @@ impl App {
         command
     }
 
-    fn up(&self, flags: &[&str]) -> Up {
+    pub fn up(&self, flags: &[&str]) -> Up {
         start(self.command("up").args(flags))
     }
 
     /// The errors of an `up` that does not come to serve.
     #[track_caller]
-    fn refused(&self) -> String {
+    pub fn refused(&self) -> String {
         let finished = finish(self.command("up").args(["--listen", "127.0.0.1:0"]), "");
         assert_eq!(finished.code, 1, "{}", finished.stderr);
         finished.stderr
@@ -65,7 +65,7 @@ fn start(command: &mut Command) -> Up {
     Up { process, address }
 }
 
-fn manifest(source: &str, more: &str) -> String {
+pub fn manifest(source: &str, more: &str) -> String {
     format!(
         "spin_manifest_version = 2\n[application]\nname = \"a\"\n[[trigger.http]]\nroute = \"/...\"\n\
          component = \"ui\"\n[component.ui]\nsource = {source}\n{more}"
@@ -77,7 +77,7 @@ fn wagi(manifest: &str) -> String {
     manifest.replace("\"/...\"\n", "\"/...\"\nexecutor = { type = \"wagi\" }\n")
 }
 
-fn by_url(url: &str, wasm: &[u8]) -> String {
+pub fn by_url(url: &str, wasm: &[u8]) -> String {
     format!("{{ url = \"{url}\", digest = \"{}\" }}", sha256(wasm))
 }
 

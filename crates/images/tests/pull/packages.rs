@@ -1,7 +1,7 @@
 //! Packages from a real registry of images, behind hosts that say where they are.
 
 use crate::User;
-use sampan_app::{Package, Remote};
+use sampan_app::{Package, PackageVersion, Remote};
 use sampan_images::{FetchError, Progress, fetch};
 use sampan_testing::servers::{Nginx, Registry};
 use sampan_testing::{HttpServer, Response};
@@ -10,7 +10,11 @@ use std::path::PathBuf;
 const CODE: &[u8] = b"the code";
 
 fn greeter(registry: Option<String>) -> Remote {
-    let [namespace, name, version] = ["acme", "greeter", "1.2.0"].map(str::to_owned);
+    versioned(registry, PackageVersion::Exact("1.2.0".to_owned()))
+}
+
+fn versioned(registry: Option<String>, version: PackageVersion) -> Remote {
+    let [namespace, name] = ["acme", "greeter"].map(str::to_owned);
     Remote::Package(Package { registry, namespace, name, version })
 }
 
@@ -79,6 +83,57 @@ fn without_a_word_the_host_is_the_registry() {
     assert_eq!(user.packaged(None), CODE);
     std::fs::write(&config, "default_registry = \"").unwrap();
     assert!(user.package(None).unwrap_err().to_string().contains("wkg.toml"));
+}
+
+#[test]
+fn the_newest_version_that_satisfies() {
+    let Some(mut registry) = Registry::start() else { return };
+    for version in ["1.2.0", "1.10.0", "1.9.0", "2.0.0", "2.1.0-rc.1", "latest"] {
+        registry.push_wasm("acme/greeter", version, version.as_bytes());
+    }
+    let (user, host) = (User::new(), format!("127.0.0.1:{}", registry.port));
+    let newest = |user: &User, requirement: &str| {
+        let version = PackageVersion::Newest(requirement.to_owned());
+        user.runtime.block_on(fetch(&versioned(Some(host.clone()), version), &user.settings))
+    };
+    for (requirement, version) in [
+        ("^1.0", "1.10.0"),
+        ("1.2", "1.10.0"),
+        ("=1.2.0", "1.2.0"),
+        (">=1", "2.0.0"),
+        (">=1.2, <1.10", "1.9.0"),
+    ] {
+        let found = newest(&user, requirement).unwrap_or_else(|error| panic!("{requirement}: {error}"));
+        assert_eq!(std::fs::read_to_string(found).unwrap(), version, "{requirement}");
+    }
+    let error = newest(&user, "^3").unwrap_err().to_string();
+    assert!(error.contains("acme/greeter has no version that satisfies ^3"), "{error}");
+    registry.kill();
+    let found = newest(&user, "^1.0").unwrap();
+    assert_eq!(std::fs::read_to_string(found).unwrap(), "1.10.0", "what it meant last");
+    assert!(newest(&User::new(), "^1.0").unwrap_err().to_string().contains("does not answer"));
+}
+
+#[test]
+fn tags_may_come_in_pages() {
+    let server = HttpServer::start(|request| match &*request.target {
+        "/v2/acme/greeter/tags/list" => Response::new(200, r#"{"name": "x", "tags": ["1.0.0", "2.0.0"]}"#)
+            .with("Link", "</v2/acme/greeter/tags/list?last=2.0.0>; rel=\"next\""),
+        "/v2/acme/greeter/tags/list?last=2.0.0" => Response::new(200, r#"{"name": "x", "tags": ["1.1.0"]}"#),
+        _ => Response::new(404, ""),
+    });
+    let remote = versioned(Some(server.address.to_string()), PackageVersion::Newest("^1".to_owned()));
+    let user = User::new();
+    let error = user.runtime.block_on(fetch(&remote, &user.settings)).unwrap_err();
+    assert!(error.to_string().contains("/acme/greeter:1.1.0: "), "{error}");
+    // A list that leads to itself.
+    let server = HttpServer::start(|request| match request.target.contains("/tags/") {
+        true => Response::new(200, "{}").with("Link", "</v2/acme/greeter/tags/list>; rel=\"next\""),
+        false => Response::new(404, ""),
+    });
+    let remote = versioned(Some(server.address.to_string()), PackageVersion::Newest("^1".to_owned()));
+    let error = user.runtime.block_on(fetch(&remote, &user.settings)).unwrap_err();
+    assert!(error.to_string().contains("more than 20 pages"), "{error}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a component of either version says.
 
 use super::source::{self, Code};
-use super::{Version, files};
+use super::{Version, dependencies, files};
 use crate::manifest::findings::{Findings, quoted};
 use crate::manifest::sampan::{add_default_keyvalue, add_default_sql, build, set_env};
 use crate::manifest::tree::{Table, Text};
@@ -53,6 +53,7 @@ pub(super) fn read(
         f.warn(models.key, message, "a call of the model's interface returns its error");
     }
     if version == Version::Two {
+        component.dependencies = dependencies::read(&mut table, source, f);
         read_rest_of_v2(&mut table, f);
     }
     table.finish(f);
@@ -117,17 +118,6 @@ fn read_rest_of_v2(table: &mut Table<'_>, f: &mut Findings) {
     // Which hosts the component was made for, and what other tools keep here.
     table.get("targets");
     table.get("tool");
-    table.boolean("dependencies_inherit_configuration", f);
-    if let Some(value) = table.get("dependencies") {
-        let empty = value.table(f).is_none_or(|table| table.is_empty());
-        if !empty {
-            f.error_help(
-                value.key,
-                "`dependencies` of a component are not supported yet by this version",
-                "compose the component when it is built, for example with `wac plug`, and name the result as `source`",
-            );
-        }
-    }
     // Profiles other than the unnamed one are chosen by nobody; their keys are checked all the same.
     for (_, value) in table.table("profile", f).map(Table::into_entries).unwrap_or_default() {
         let Some(mut profile) = value.table(f) else { continue };

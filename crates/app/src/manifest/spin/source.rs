@@ -4,7 +4,7 @@
 use crate::manifest::findings::{Findings, quoted};
 use crate::manifest::tree::{Table, Text, Value};
 use crate::reference::is_registry;
-use crate::{Digest, DigestAlgorithm, Download, Package, Remote};
+use crate::{Digest, DigestAlgorithm, Download, Package, PackageVersion, Remote};
 use url::Url;
 
 pub(super) enum Code<'a> {
@@ -39,7 +39,7 @@ pub(super) fn read<'a>(value: &Value<'a>, f: &mut Findings) -> Option<Code<'a>> 
     read.map(Code::Remote)
 }
 
-fn download(table: &mut Table<'_>, f: &mut Findings) -> Option<Download> {
+pub(super) fn download(table: &mut Table<'_>, f: &mut Findings) -> Option<Download> {
     let at = table.require("url", f, "add `url = \"https://HOST/FILE.wasm\"`");
     let sum = table.require("digest", f, "add `digest = \"sha256:…\"` with what `sha256sum FILE` prints");
     let url = at.and_then(|value| url(value.string(f)?, f));
@@ -78,22 +78,27 @@ fn digest(text: Text<'_>, f: &mut Findings) -> Option<Digest> {
 }
 
 fn package(table: &mut Table<'_>, f: &mut Findings) -> Option<Package> {
-    let registry = table.string("registry", f);
+    let registry = registry(table, f);
     let package = table.require("package", f, "add `package = \"NAMESPACE:NAME\"`");
     let version = table.require("version", f, "add `version = \"1.0.0\"`");
     let package = package.and_then(|value| package_name(value.string(f)?, f));
     let version = version.and_then(|value| package_version(value.string(f)?, f));
-    if let Some(registry) = registry.filter(|text| !is_registry(text.text)) {
-        let message = format!("{} is not a registry", quoted(registry.text));
-        f.error_help(registry.span, message, "write a host and, if it needs one, a port: HOST:PORT");
-        return None;
-    }
     let (namespace, name) = package?;
-    let registry = registry.map(|text| text.text.to_owned());
-    Some(Package { registry, namespace, name, version: version? })
+    Some(Package { registry: registry?, namespace, name, version: PackageVersion::Exact(version?) })
 }
 
-fn package_name(text: Text<'_>, f: &mut Findings) -> Option<(String, String)> {
+/// `registry`, which may be missing; `None` after an error.
+pub(super) fn registry(table: &mut Table<'_>, f: &mut Findings) -> Option<Option<String>> {
+    let Some(text) = table.string("registry", f) else { return Some(None) };
+    if !is_registry(text.text) {
+        let message = format!("{} is not a registry", quoted(text.text));
+        f.error_help(text.span, message, "write a host and, if it needs one, a port: HOST:PORT");
+        return None;
+    }
+    Some(Some(text.text.to_owned()))
+}
+
+pub(super) fn package_name(text: Text<'_>, f: &mut Findings) -> Option<(String, String)> {
     let parts = text.text.split_once(':').filter(|(namespace, name)| is_label(namespace) && is_label(name));
     if parts.is_none() {
         f.error_help(
@@ -106,7 +111,7 @@ fn package_name(text: Text<'_>, f: &mut Findings) -> Option<(String, String)> {
 }
 
 /// A label of the component model, as registries of packages take it: in lower case.
-fn is_label(text: &str) -> bool {
+pub(super) fn is_label(text: &str) -> bool {
     text.split('-').all(|word| {
         word.starts_with(|first: char| first.is_ascii_lowercase())
             && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
