@@ -5,6 +5,7 @@
 //! asks the same of packages and of files of the web.
 
 mod archive;
+mod artifact;
 mod auth;
 mod blob;
 mod build;
@@ -30,6 +31,7 @@ mod rootfs;
 mod store;
 mod transfer;
 
+pub use artifact::{Artifact, Open};
 pub use build::{Bring, BuildError, BuildEvent, BuildSettings, build, build_app, context_of, epoch_s};
 pub use client::Timeouts;
 pub use code::{MODULE_MAX_BYTES, Observer, Progress, Settings, code};
