@@ -96,10 +96,9 @@ impl Plan {
                 changes.push(Change::Source(name()));
             } else if component.patterns.iter().any(|pattern| pattern.matches(path)) {
                 changes.push(Change::Rebuild(name()));
-            } else if component.dependencies.iter().any(|dependency| dependency == path) {
-                changes.push(Change::Asset(name()));
-            } else if component.assets.iter().any(|asset| path.starts_with(asset))
-                && !in_output(path, &component.assets)
+            } else if component.dependencies.iter().any(|dependency| dependency == path)
+                || component.assets.iter().any(|asset| path.starts_with(asset))
+                    && !in_output(path, &component.assets)
             {
                 changes.push(Change::Asset(name()));
             }
