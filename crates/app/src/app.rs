@@ -5,7 +5,7 @@ use crate::dapr::Dapr;
 use crate::gateway::{Filter, Policy, RouteFilter, Split, TcpRoute};
 use crate::trigger::{ScheduleTrigger, TopicTrigger};
 use crate::upstream::Upstream;
-use crate::{Grants, Limits, MessagingStore, Reference};
+use crate::{Grants, Limits, MessagingStore, Remote};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -61,10 +61,12 @@ pub struct Tls {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Component {
     pub name: String,
-    /// The wasm file. Of an image it is empty until whoever loads it has the file.
+    /// The wasm file. Of code that lies elsewhere it is empty until whoever loads it has the file.
     pub source: PathBuf,
     /// Where the code comes from, if not from a file.
-    pub image: Option<Reference>,
+    pub remote: Option<Remote>,
+    /// Components that answer imports of this one, and become part of it before it is compiled.
+    pub dependencies: Vec<Dependency>,
     pub kind: Option<ComponentKind>,
     pub build: Option<Build>,
     pub grants: Grants,
@@ -75,6 +77,21 @@ pub struct Component {
     pub lazy: bool,
     /// Files of the app that the guest sees, read-only, as copies.
     pub assets: Vec<Asset>,
+}
+
+/// A component that another one is composed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// Which imports it answers: an interface or a package, with or without a version, or a plain name.
+    pub name: String,
+    /// As [`Component::source`].
+    pub source: PathBuf,
+    /// As [`Component::remote`].
+    pub remote: Option<Remote>,
+    /// The export that answers, where it has another name than the import.
+    pub export: Option<String>,
+    /// It may reach what the component may reach; else it reaches nothing.
+    pub inherits: bool,
 }
 
 /// A file of the app under the guest's name for it.

@@ -14,14 +14,15 @@ mod manifest;
 mod messaging;
 mod program;
 mod reference;
+mod remote;
 mod render;
 mod trigger;
 mod upstream;
 
 pub use app::{
-    App, Asset, Build, Cgi, CgiDialect, Component, ComponentKind, KeyValueBackend, KeyValueDatabase,
-    KeyValueStore, Listen, PostgresLayout, RedisLayout, Route, Secret, Serving, SqlBackend, SqlStore,
-    StaticFolder, Target, Tls, is_table_name,
+    App, Asset, Build, Cgi, CgiDialect, Component, ComponentKind, Dependency, KeyValueBackend,
+    KeyValueDatabase, KeyValueStore, Listen, PostgresLayout, RedisLayout, Route, Secret, Serving, SqlBackend,
+    SqlStore, StaticFolder, Target, Tls, is_table_name,
 };
 pub use dapr::{AppChannel, AppProtocol, Dapr};
 pub use diagnostic::{Diagnostic, Place, Severity};
@@ -38,6 +39,7 @@ pub use manifest::{Outline, Read, Surroundings, find_manifest, parse_manifest, r
 pub use messaging::{MessagingBackend, MessagingStore, NatsStart};
 pub use program::{Entry, Program};
 pub use reference::{Digest, DigestAlgorithm, ParseReferenceError, Reference};
+pub use remote::{Download, Package, PackageVersion, Remote};
 pub use render::render;
 pub use trigger::{Broker, ScheduleTrigger, TopicTrigger};
 pub use upstream::{

@@ -177,7 +177,8 @@ pub fn run_build(component: &Component, build: &Build, output: &mut dyn Output) 
             Ok(_) => {}
         }
     }
-    if !component.source.is_file() {
+    // What is built for code that lies elsewhere are its files.
+    if component.remote.is_none() && !component.source.is_file() {
         let message = format!("the build of `{name}` made no {}", component.source.display());
         let help = match std::env::var_os("CARGO_TARGET_DIR") {
             Some(_) if component.source.iter().any(|part| part == "target") => {

@@ -40,6 +40,20 @@ pub fn pulled(name: &str, bytes: u64) -> String {
     format!("{name} ({:.1} MiB)", bytes as f64 / f64::from(1 << 20))
 }
 
+/// The line of one file of the web.
+pub fn fetching(name: &str, bytes: Option<u64>) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_message(fetched(name, bytes));
+    match ProgressStyle::with_template("{spinner} fetching {msg}: {elapsed}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// What is fetched: its address and, if its server says it, its size.
+pub fn fetched(name: &str, bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| name.to_owned(), |bytes| pulled(name, bytes))
+}
+
 /// Shows the progress of compiling `name`. Nothing is shown where standard error is not a terminal.
 pub struct CompileProgress {
     name: String,

@@ -4,6 +4,7 @@
 
 pub mod artifact;
 pub mod cache;
+pub mod compose;
 pub mod detect;
 pub mod inspect;
 pub mod keys;

@@ -1,4 +1,4 @@
-//! HTTP/1.1 towards registries: one connection for each request, TLS but for this machine itself, and a limit of
+//! HTTP/1.1 towards registries and servers of files: one connection for each request, TLS but for this machine itself, and a limit of
 //! time on everything.
 
 use crate::PullError;
@@ -65,6 +65,11 @@ pub enum Plain {
     Nobody,
     /// Only for a registry that is here itself: another one must not lead us to what else listens here.
     ThisMachine,
+    /// Whoever is asked: what comes is known by its digest. Only who is here himself (`here`) may lead us to what else
+    /// listens here.
+    Everybody {
+        here: bool,
+    },
     /// A host, and its port if that is written: a person has listed it as insecure.
     Host(String),
 }
@@ -148,6 +153,7 @@ impl Client {
         match &self.plain {
             Plain::Nobody => false,
             Plain::ThisMachine => is_this_machine(host),
+            Plain::Everybody { here } => *here || !is_this_machine(host),
             Plain::Host(listed) => authority(url) == *listed,
         }
     }

@@ -4,14 +4,14 @@ use crate::client::{Client, Plain, Timeouts};
 use crate::document::{Descriptor, Document, Manifest};
 use crate::module::{self, Packing};
 use crate::registry::{self, Access, Registry};
-use crate::{Digest, DigestAlgorithm, PullError, Reference, Store, credentials};
+use crate::{Digest, DigestAlgorithm, PullError, Reference, Store, credentials, package};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A module larger than this is pulled only if the caller says so.
 pub const MODULE_MAX_BYTES: u64 = 256 << 20;
 
-/// How images are pulled, and where they are kept.
+/// How code is fetched, and where it is kept.
 #[derive(Clone)]
 pub struct Settings {
     pub store: Store,
@@ -20,12 +20,14 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Docker's configuration, which has the credentials for registries; `None`: there is none.
     pub docker_config: Option<PathBuf>,
+    /// wkg's configuration, which names registries of packages; `None`: there is none.
+    pub package_config: Option<PathBuf>,
     /// Is told what happens.
     pub progress: Observer,
 }
 
-/// Whoever wants to know of the steps of pulls.
-pub type Observer = Arc<dyn Fn(&Reference, Progress) + Send + Sync>;
+/// Whoever wants to know of the steps, with the name of what is fetched: a reference or a URL.
+pub type Observer = Arc<dyn Fn(&str, Progress) + Send + Sync>;
 
 /// A step of a pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,10 @@ pub enum Progress {
     PullBegins { bytes: u64 },
     /// It is here, and whole.
     PullEnds,
+    /// A file of the web comes; how long it is, only its server knows.
+    FetchBegins { bytes: Option<u64> },
+    /// It is here, and what its digest says.
+    FetchEnds,
     /// The registry does not tell what the tag means today; what it meant before is used.
     LastKnown { digest: Digest, why: String },
 }
@@ -47,6 +53,7 @@ impl Settings {
             module_max_bytes: MODULE_MAX_BYTES,
             timeouts: Timeouts::default(),
             docker_config: credentials::of_user(),
+            package_config: package::config_of_user(),
             progress,
         })
     }
@@ -68,7 +75,7 @@ pub async fn code(reference: &Reference, settings: &Settings) -> Result<PathBuf,
             let Some(digest) = settings.store.tag(reference)? else { return Err(error) };
             let Some(code) = settings.store.module(&digest).await? else { return Err(error) };
             let why = error.to_string();
-            (settings.progress)(reference, Progress::LastKnown { digest, why });
+            (settings.progress)(&reference.to_string(), Progress::LastKnown { digest, why });
             Ok(code)
         }
         result => result,
@@ -104,9 +111,10 @@ async fn pull(reference: &Reference, settings: &Settings) -> Result<PathBuf, Pul
     let (code, path) = match kept {
         Some(path) => (layer.digest.clone(), path),
         None => {
-            (settings.progress)(reference, Progress::PullBegins { bytes: layer.size });
+            let name = reference.to_string();
+            (settings.progress)(&name, Progress::PullBegins { bytes: layer.size });
             let fetched = fetch(&registry, layer, packing, settings).await?;
-            (settings.progress)(reference, Progress::PullEnds);
+            (settings.progress)(&name, Progress::PullEnds);
             fetched
         }
     };

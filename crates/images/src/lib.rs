@@ -1,7 +1,8 @@
 //! OCI images: references, registries, and what is kept of them on this machine.
 //!
 //! Two things are kept apart. [`Images`] is the store of whole images, each with its names, for containers. [`code`]
-//! answers one question for apps and filters, out of a cache: which file is the code that a reference means?
+//! answers one question for apps and filters, out of a cache: which file is the code that a reference means? [`fetch`]
+//! asks the same of packages and of files of the web.
 
 mod archive;
 mod artifact;
@@ -13,6 +14,7 @@ mod code;
 mod compression;
 mod credentials;
 mod document;
+mod download;
 mod error;
 mod form;
 mod garbage;
@@ -22,7 +24,9 @@ mod layout;
 #[cfg(test)]
 mod made;
 mod module;
+mod package;
 mod registry;
+mod remote;
 mod rootfs;
 mod store;
 mod transfer;
@@ -33,12 +37,15 @@ pub use client::Timeouts;
 pub use code::{MODULE_MAX_BYTES, Observer, Progress, Settings, code};
 pub use credentials::Credentials;
 pub use document::{Descriptor, Platform};
+pub use download::DownloadError;
 pub use error::PullError;
 pub use form::Form;
 pub use garbage::Garbage;
 pub use image_error::ImageError;
 pub use images::{Image, Images, Removed, data_dir, familiar};
 pub use layout::Held;
+pub use package::PackageError;
+pub use remote::{FetchError, fetch};
 pub use rootfs::Limits;
 pub use sampan_app::{Digest, DigestAlgorithm, ParseReferenceError, Reference};
 pub use store::Store;

@@ -8,7 +8,7 @@ use crate::credentials::{self, Credentials};
 use crate::document::{Descriptor, Document, document};
 use crate::{Digest, DigestAlgorithm, PullError, Reference};
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LINK, RETRY_AFTER};
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -22,6 +22,8 @@ const MANIFEST_MAX_BYTES: usize = 4 << 20;
 /// What a registry says of an error.
 const ERROR_MAX_BYTES: usize = 64 << 10;
 const ERROR_SHOWN_CHARACTERS: usize = 200;
+/// Registries answer with hundreds of tags or more at once.
+const TAG_PAGES_MAX: usize = 20;
 
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.oci.image.index.v1+json, \
@@ -117,6 +119,27 @@ impl<'a> Registry<'a> {
             return Err(PullError::Digest { what: "the manifest", expected, found });
         }
         Ok(bytes)
+    }
+
+    /// All tags of the repository.
+    pub async fn tags(&self) -> Result<Vec<String>, PullError> {
+        let mut url = self.url("tags", "list")?;
+        let mut tags = Vec::new();
+        for _ in 0..TAG_PAGES_MAX {
+            let response = self.send(Method::GET, &url, HeaderMap::new(), Bytes::new()).await?;
+            let response = self.good(&url, response, &[StatusCode::OK]).await?;
+            let link = response.headers().get(LINK).and_then(|value| value.to_str().ok());
+            let next = link.and_then(next_page).and_then(|next| url.join(next).ok());
+            let page = self.client.whole(&url, response.into_body(), MANIFEST_MAX_BYTES).await?;
+            let page: Tags = serde_json::from_slice(&page)
+                .map_err(|error| PullError::Malformed(format!("its list of tags is malformed: {error}")))?;
+            tags.extend(page.tags.unwrap_or_default());
+            match next {
+                Some(next) => url = next,
+                None => return Ok(tags),
+            }
+        }
+        Err(PullError::Malformed(format!("its list of tags has more than {TAG_PAGES_MAX} pages")))
     }
 
     /// A blob that is what its descriptor says.
@@ -258,6 +281,18 @@ async fn good(
         StatusCode::TOO_MANY_REQUESTS => PullError::TooMany { host, message, after },
         _ => PullError::Status { host, status, message },
     })
+}
+
+#[derive(Deserialize)]
+struct Tags {
+    /// Registries write `null` for none.
+    tags: Option<Vec<String>>,
+}
+
+/// Where the next page is: `</v2/NAME/tags/list?n=100&last=z>; rel="next"`.
+fn next_page(link: &str) -> Option<&str> {
+    let (target, parameters) = link.strip_prefix('<')?.split_once('>')?;
+    parameters.contains("rel=\"next\"").then_some(target)
 }
 
 #[derive(Deserialize)]

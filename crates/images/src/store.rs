@@ -1,10 +1,12 @@
-//! What is kept of images: blobs by their digest, and what is known of manifests and tags. Shared by all processes
+//! What is kept of images and files of the web: blobs by their digest, and what is known of manifests and tags. Shared by all processes
 //! of this user.
 //!
 //! Layout of the folder (`$XDG_CACHE_HOME/sampan/images`, by default below `~/.cache`):
 //!
 //! - `blobs/ALGORITHM/HEX`: the bytes with this digest.
 //! - `modules/ALGORITHM-HEX`: of a manifest, the digest of the code in it.
+//! - `used/ALGORITHM-HEX`: of a blob that no manifest leads to, its digest; the file's time is that of its last use.
+//! - `packages/HEX`: of a package in its registry, the reference that it had last.
 //! - `tags/HEX`: of a reference with a tag, the digest of the manifest that it meant last.
 //!
 //! Every file is written under another name and renamed. A blob is hashed each time before it is used.
@@ -20,8 +22,8 @@ use tempfile::NamedTempFile;
 
 /// The blobs that were not used for longest go when there are more bytes than this.
 const BLOBS_MAX_BYTES: u64 = 4 << 30;
-/// A digest is one short line.
-const LINE_MAX_BYTES: u64 = 200;
+/// A digest is one short line, and a reference not much longer.
+const LINE_MAX_BYTES: u64 = 1024;
 
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -58,13 +60,24 @@ impl Store {
         let Some(code) = line.and_then(|line| line.parse().ok()) else { return Ok(None) };
         let path = self.blob(&code).await?;
         if path.is_some() {
-            // Only the order of removal depends on it. The blob's own time must not change: by it, a server sees
-            // that it serves the same file as before.
-            let known =
-                File::options().append(true).open(self.root.join("modules").join(module_name(manifest)));
-            let _ = known.and_then(|file| file.set_modified(SystemTime::now()));
+            self.touch("modules", manifest);
         }
         Ok(path)
+    }
+
+    /// Notes that a blob is used by its own digest.
+    pub fn note_use(&self, digest: &Digest) -> Result<(), PullError> {
+        if self.touch("used", digest) {
+            return Ok(());
+        }
+        self.write("used", &module_name(digest), &digest.to_string())
+    }
+
+    /// Gives what is known by a digest the present time; whether there is something. Only the order of removal depends
+    /// on it. The blob's own time must not change: by it, a server sees that it serves the same file as before.
+    fn touch(&self, folder: &str, digest: &Digest) -> bool {
+        let known = File::options().append(true).open(self.root.join(folder).join(module_name(digest)));
+        known.and_then(|file| file.set_modified(SystemTime::now())).is_ok()
     }
 
     pub fn set_module(&self, manifest: &Digest, code: &Digest) -> Result<(), PullError> {
@@ -83,6 +96,18 @@ impl Store {
         self.write("tags", &tag_name(reference), &manifest.to_string())
     }
 
+    /// The reference that a package had last.
+    pub fn package(&self, name: &str) -> Result<Option<Reference>, PullError> {
+        Ok(self.read("packages", &hashed(name))?.and_then(|line| line.parse().ok()))
+    }
+
+    pub fn set_package(&self, name: &str, reference: &Reference) -> Result<(), PullError> {
+        if self.package(name)?.as_ref() == Some(reference) {
+            return Ok(());
+        }
+        self.write("packages", &hashed(name), &reference.to_string())
+    }
+
     /// Takes the bytes of a new blob.
     pub fn writer(&self, algorithm: DigestAlgorithm) -> Result<Writer, PullError> {
         Writer::new(&self.folder(&format!("blobs/{}", algorithm.name()))?, algorithm)
@@ -92,8 +117,12 @@ impl Store {
     /// cannot be removed now is met again next time.
     pub fn shrink(&self, keep: &Path) {
         let mut last_used: HashMap<String, SystemTime> = HashMap::new();
-        for entry in fs::read_dir(self.root.join("modules")).into_iter().flatten().flatten() {
-            let line = self.read("modules", &entry.file_name().to_string_lossy()).ok().flatten();
+        let folders = ["modules", "used"].iter().flat_map(|folder| {
+            let entries = fs::read_dir(self.root.join(folder)).into_iter().flatten().flatten();
+            entries.map(move |entry| (folder, entry))
+        });
+        for (folder, entry) in folders {
+            let line = self.read(folder, &entry.file_name().to_string_lossy()).ok().flatten();
             let code = line.and_then(|line| line.parse::<Digest>().ok());
             let time = entry.metadata().and_then(|metadata| metadata.modified());
             if let (Some(code), Ok(time)) = (code, time) {
@@ -166,7 +195,11 @@ fn module_name(manifest: &Digest) -> String {
 }
 
 fn tag_name(reference: &Reference) -> String {
-    Hasher::digest(DigestAlgorithm::Sha256, reference.to_string().as_bytes()).hex
+    hashed(&reference.to_string())
+}
+
+fn hashed(name: &str) -> String {
+    Hasher::digest(DigestAlgorithm::Sha256, name.as_bytes()).hex
 }
 
 #[cfg(test)]

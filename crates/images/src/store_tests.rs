@@ -110,3 +110,22 @@ fn what_was_not_used_for_longest_goes_first() {
     let there: Vec<bool> = pieces.iter().map(|(_, path)| path.exists()).collect();
     assert_eq!(there, [true, false, true]);
 }
+
+#[test]
+fn what_is_used_by_its_own_digest_stays_longer() {
+    let (_folder, store) = store(8);
+    let pieces = [b"aaaa", b"bbbb", b"cccc"].map(|bytes| kept(&store, bytes));
+    let long_ago = SystemTime::now() - Duration::from_secs(100);
+    for (_, path) in &pieces {
+        File::options().append(true).open(path).unwrap().set_modified(long_ago).unwrap();
+    }
+    // Once more than once makes no difference.
+    for at in [0, 0] {
+        store.note_use(&pieces[at].0).unwrap();
+    }
+    store.shrink(&pieces[2].1);
+    let there: Vec<bool> = pieces.iter().map(|(_, path)| path.exists()).collect();
+    assert_eq!(there, [true, false, true]);
+    let changed = std::fs::metadata(&pieces[0].1).unwrap().modified().unwrap();
+    assert_eq!(changed, long_ago, "by it a server sees that the file is the same");
+}

@@ -13,7 +13,7 @@ fn references_are_in_the_app() {
     let (app, warnings) = good("sampan.toml", APP);
     assert_eq!(warnings.len(), 0);
     let component = &app.components[0];
-    assert_eq!(component.image.as_ref().unwrap().to_string(), "ghcr.io/acme/api:1.2");
+    assert_eq!(component.remote.as_ref().unwrap().to_string(), "image ghcr.io/acme/api:1.2");
     assert_eq!(component.source, PathBuf::new());
     let filter = &app.filters["auth"];
     assert_eq!(filter.image.as_ref().unwrap().to_string(), "docker.io/acme/auth:latest");

@@ -307,27 +307,6 @@ fn what_is_wrong_with_the_outline() {
             "unknown key",
             "`source`",
         ),
-        (
-            edit("source = \"inner.wasm\"", "source = { url = \"https://x/a.wasm\", digest = \"sha256:1\" }"),
-            "{ url = \"https://x/a.wasm\", digest = \"sha256:1\" }",
-            "a component from the web is not supported yet",
-            "download",
-        ),
-        (
-            edit(
-                "source = \"inner.wasm\"",
-                "source = { registry = \"a\", package = \"b:c\", version = \"1\" }",
-            ),
-            "{ registry = \"a\", package = \"b:c\", version = \"1\" }",
-            "a component from a registry is not supported yet",
-            "download",
-        ),
-        (
-            edit("source = \"inner.wasm\"", "source = \"inner.wasm\"\ndependencies = { \"a:b\" = \"1\" }"),
-            "dependencies",
-            "`dependencies` of a component are not supported yet",
-            "wac plug",
-        ),
     ]);
 }
 

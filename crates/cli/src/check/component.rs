@@ -5,6 +5,7 @@ use sampan_app::{
     App, Broker, Cgi, Component, ComponentKind, Diagnostic, Grants, Outline, Severity, Target, TopicTrigger,
 };
 use sampan_engine::MAX_WASM_BYTES;
+use sampan_engine::compose::answers;
 use sampan_engine::detect::{self, Kind};
 use sampan_engine::inspect::{Grant, Need, Report, inspect, unknown_imports};
 use std::collections::HashMap;
@@ -67,8 +68,8 @@ pub fn check(
     place: &Place<'_>,
     looked: &mut Looked,
 ) -> Vec<Diagnostic> {
-    if component.image.is_some() {
-        // Its reference was read with the manifest; what it means, a registry knows.
+    if component.remote.is_some() {
+        // What it says was read with the manifest; the code itself is elsewhere.
         return Vec::new();
     }
     let span = place.outline.components.get(&component.name).cloned();
@@ -100,7 +101,16 @@ pub fn check(
         add(Severity::Error, format!("the component `{name}` {message}: it is {}", kind.describe()), help);
         return diagnostics;
     }
-    let unknown = unknown_imports(report);
+    for one in component.dependencies.iter().filter(|one| one.remote.is_none() && !one.source.is_file()) {
+        let file = one.source.strip_prefix(place.root).unwrap_or(&one.source).display();
+        let message = format!(
+            "the file {file} of the dependency `{}` of the component `{name}` does not exist",
+            one.name
+        );
+        add(Severity::Error, message, "check the path, and build the file first".to_owned());
+    }
+    let mut unknown = unknown_imports(report);
+    unknown.retain(|import| !component.dependencies.iter().any(|one| answers(&one.name, import)));
     if !unknown.is_empty() {
         let more = if unknown.len() > NAMED_IMPORTS { ", …" } else { "" };
         let names = unknown[..unknown.len().min(NAMED_IMPORTS)].join(", ");

@@ -45,7 +45,7 @@ fn app(entry: &Entry, grants: Grants) -> Result<App, Fail> {
         place.address.set_ip(Ipv4Addr::UNSPECIFIED.into());
     }
     for component in &mut app.components {
-        if component.source.as_os_str().is_empty() && component.image.is_none() {
+        if component.source.as_os_str().is_empty() && component.remote.is_none() {
             return Err(wrong(format!("the component {} has no source", component.name)));
         }
         // What the user grants beside the manifest's words: mounts and variables.

@@ -2,7 +2,7 @@
 
 use super::listeners::{Api, Place, TcpPlace};
 use super::site::Site;
-use crate::progress::{compiled, pulled, pulling, spinner};
+use crate::progress::{compiled, fetched, fetching, pulled, pulling, spinner};
 use indicatif::{MultiProgress, ProgressBar};
 use sampan_app::{App, Broker, RouteFilter, ScheduleTrigger, Target, TopicTrigger};
 use sampan_runtime::serve::{Progress, Step};
@@ -22,13 +22,13 @@ struct Shown {
     bars: MultiProgress,
     terminal: bool,
     compiling: Mutex<HashMap<String, ProgressBar>>,
-    pulling: Mutex<HashMap<String, ProgressBar>>,
+    fetching: Mutex<HashMap<String, ProgressBar>>,
 }
 
 impl Loading {
     pub fn new() -> Self {
         let (bars, terminal) = (MultiProgress::new(), std::io::stderr().is_terminal());
-        Loading(Arc::new(Shown { bars, terminal, compiling: Mutex::default(), pulling: Mutex::default() }))
+        Loading(Arc::new(Shown { bars, terminal, compiling: Mutex::default(), fetching: Mutex::default() }))
     }
 
     /// What loading an app reports to.
@@ -37,9 +37,9 @@ impl Loading {
         Progress::new(move |component, step| shown.note(&format!("{app}/{component}"), step))
     }
 
-    /// A step of pulling an image.
-    pub fn note_image(&self, reference: &str, step: sampan_images::Progress) {
-        self.0.note_image(reference, step);
+    /// A step of fetching code: an image by its reference, or a file by its URL.
+    pub fn note_fetch(&self, name: &str, step: sampan_images::Progress) {
+        self.0.note_fetch(name, step);
     }
 
     /// Removes what is left on the terminal.
@@ -72,25 +72,30 @@ impl Shown {
         }
     }
 
-    fn note_image(&self, reference: &str, step: sampan_images::Progress) {
+    fn note_fetch(&self, name: &str, step: sampan_images::Progress) {
         use sampan_images::Progress;
-        let mut bars = self.pulling.lock().unwrap_or_else(PoisonError::into_inner);
         match step {
-            Progress::PullBegins { bytes } if self.terminal => {
-                let bar = self.bars.add(pulling(reference, bytes));
-                bar.enable_steady_tick(TICK);
-                bars.insert(reference.to_owned(), bar);
+            Progress::PullBegins { bytes } if self.terminal => self.begin_fetch(name, pulling(name, bytes)),
+            Progress::PullBegins { bytes } => eprintln!("pulling {}", pulled(name, bytes)),
+            Progress::FetchBegins { bytes } if self.terminal => {
+                self.begin_fetch(name, fetching(name, bytes));
             }
-            Progress::PullBegins { bytes } => eprintln!("pulling {}", pulled(reference, bytes)),
-            Progress::PullEnds => {
-                if let Some(bar) = bars.remove(reference) {
+            Progress::FetchBegins { bytes } => eprintln!("fetching {}", fetched(name, bytes)),
+            Progress::PullEnds | Progress::FetchEnds => {
+                let bar = self.fetching.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+                if let Some(bar) = bar {
                     bar.finish_and_clear();
                 }
             }
-            Progress::LastKnown { digest, why } => self.say(&format!(
-                "warning: image {reference}: {why}; what the tag meant before is used: {digest}"
-            )),
+            Progress::LastKnown { digest, why } => self
+                .say(&format!("warning: image {name}: {why}; what the tag meant before is used: {digest}")),
         }
+    }
+
+    fn begin_fetch(&self, name: &str, bar: ProgressBar) {
+        let bar = self.bars.add(bar);
+        bar.enable_steady_tick(TICK);
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), bar);
     }
 
     /// A line above the bars, which are drawn anew.

@@ -18,30 +18,32 @@ pub fn stage(app: &App, component: &mut Component) -> Result<Option<Staged>, Fai
     if component.assets.is_empty() {
         return Ok(None);
     }
-    let parent = app.state.join("assets");
-    let failed = |path: &Path, error: io::Error| {
-        Fail::new(format!(
-            "cannot copy the files of component `{}`: {}: {error}",
-            component.name,
-            path.display()
-        ))
-        .help("check that the files are there and that the app's folder is writable")
-    };
-    fs::create_dir_all(&parent).map_err(|error| failed(&parent, error))?;
-    remove_leftovers(&parent);
-    // The process's number tells later runs whether the copy is still used.
-    let prefix = format!("{}-{}-", std::process::id(), component.name);
-    let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(&parent);
-    let folder = folder.map_err(|error| failed(&parent, error))?;
+    let folder = folder(app, component, "assets")?;
     for asset in &component.assets {
         let to = folder.path().join(asset.guest.trim_start_matches('/'));
         let copied = fs::create_dir_all(to.parent().unwrap_or(folder.path()))
             .and_then(|()| fs::copy(&asset.source, &to).map(drop));
-        copied.map_err(|error| failed(&asset.source, error))?;
+        copied.map_err(|error| failed(component, &asset.source, &error))?;
     }
     let host = folder.path().to_owned();
     component.grants.mounts.push(Mount { host, guest: "/".to_owned(), read_only: true });
     Ok(Some(Staged { _folder: folder }))
+}
+
+/// A folder below `.sampan` for files of this process that are made for a component.
+pub fn folder(app: &App, component: &Component, kind: &str) -> Result<TempDir, Fail> {
+    let parent = app.state.join(kind);
+    fs::create_dir_all(&parent).map_err(|error| failed(component, &parent, &error))?;
+    remove_leftovers(&parent);
+    // The process's number tells later runs whether the files are still used.
+    let prefix = format!("{}-{}-", std::process::id(), component.name);
+    let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(&parent);
+    folder.map_err(|error| failed(component, &parent, &error))
+}
+
+fn failed(component: &Component, path: &Path, error: &io::Error) -> Fail {
+    Fail::new(format!("cannot copy the files of component `{}`: {}: {error}", component.name, path.display()))
+        .help("check that the files are there and that the app's folder is writable")
 }
 
 /// Removes what processes left that were killed.

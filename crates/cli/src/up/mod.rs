@@ -2,6 +2,7 @@
 
 mod announce;
 mod assets;
+mod compose;
 mod control;
 mod counters;
 mod filter_admin;
@@ -160,9 +161,11 @@ fn serve(
         warn(why);
     }
 
-    // 4. Images, code, stores, routes: everything that a request needs, proven.
+    // 4. Code from elsewhere, stores, routes: everything that a request needs, proven.
     let progress = announce::Loading::new();
-    images::resolve(&machine, &mut apps, &progress)?;
+    let resolved = images::resolve(&machine, &mut apps, &progress);
+    progress.clear();
+    resolved?;
     let site = site::build(&machine, apps, &places, None, &progress);
     progress.clear();
     let site = site?;

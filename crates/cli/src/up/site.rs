@@ -3,6 +3,7 @@
 
 use super::announce::Loading;
 use super::assets::{self, Staged};
+use super::compose::{self, Composed};
 use super::counters::InStore;
 use super::listeners::{self, Api, Place, TcpPlace};
 use super::upstreams::{self, UpstreamPiece};
@@ -76,9 +77,10 @@ struct FilterPiece {
 #[derive(Clone)]
 struct Piece {
     handler: Arc<Served>,
-    source: Option<FileId>,
+    /// Its code, and that of its dependencies.
+    files: Vec<Option<FileId>>,
     /// Kept for as long as the handler.
-    _staged: Option<Arc<Staged>>,
+    _made: Arc<(Option<Staged>, Option<Composed>)>,
 }
 
 impl Site {
@@ -247,15 +249,16 @@ fn load(
     let mut changed = App { components: Vec::new(), ..app.clone() };
     let mut fresh = Vec::new();
     for component in &app.components {
-        let source = FileId::of(&component.source);
-        match same_stores.and_then(|before| unchanged(before, &words, component, source)) {
+        let files = files(component);
+        match same_stores.and_then(|before| unchanged(before, &words, component, &files)) {
             Some(piece) => {
                 components.insert(component.name.clone(), piece);
             }
             None => {
                 let mut component = component.clone();
-                let staged = assets::stage(&app, &mut component)?.map(Arc::new);
-                fresh.push((component.name.clone(), source, staged));
+                let staged = assets::stage(&app, &mut component)?;
+                let composed = compose::component(&app, &mut component)?;
+                fresh.push((component.name.clone(), files, Arc::new((staged, composed))));
                 changed.components.push(component);
             }
         }
@@ -265,9 +268,9 @@ fn load(
     let loading = serve::load_with(machine, &changed, &backends, &progress, &local);
     let handlers = machine.overflow.block_on(loading);
     let mut handlers = handlers.map_err(|failures| refused("component", &app, failures))?;
-    for (name, source, staged) in fresh {
+    for (name, files, made) in fresh {
         if let Some(handler) = handlers.remove(&name) {
-            components.insert(name, Piece { handler, source, _staged: staged });
+            components.insert(name, Piece { handler, files, _made: made });
         }
     }
 
@@ -333,17 +336,22 @@ fn load_filters(
     Ok(pieces)
 }
 
-/// What may be taken over of a component: the same words of the manifest, and the same file.
+fn files(component: &Component) -> Vec<Option<FileId>> {
+    let dependencies = component.dependencies.iter().map(|dependency| &dependency.source);
+    [&component.source].into_iter().chain(dependencies).map(|file| FileId::of(file)).collect()
+}
+
+/// What may be taken over of a component: the same words of the manifest, and the same files.
 fn unchanged(
     before: &Loaded,
     words: &HashMap<&str, &Component>,
     component: &Component,
-    source: Option<FileId>,
+    files: &[Option<FileId>],
 ) -> Option<Piece> {
     let same = words.get(component.name.as_str()).is_some_and(|before| *before == component);
     // Copied files may have changed without the manifest's words.
     let piece = before.components.get(&component.name).filter(|_| same && component.assets.is_empty())?;
-    (piece.source == source && source.is_some()).then(|| piece.clone())
+    (piece.files == files && files.iter().all(Option::is_some)).then(|| piece.clone())
 }
 
 /// What cannot be served, each with the place in the manifest where its code is named.

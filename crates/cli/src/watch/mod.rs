@@ -224,19 +224,19 @@ impl Engine {
 
     fn built(&mut self, name: &str, result: Result<(), BuildError>) {
         let again = self.builds.ended(name);
+        // Of code that lies elsewhere, the build makes the component's files, and nobody knows which.
         let source = self.plan.source(name).map(Path::to_owned);
-        if let Some(source) = source {
-            match result {
-                Err(error) => {
-                    // Whatever it left behind is not to be loaded.
-                    self.is_new(&source);
-                    (self.tell)(Event::BuildFailed(name.to_owned(), error));
-                }
-                // The next build is about to write the file: it will be loaded then.
-                Ok(()) if again => {}
-                Ok(()) if self.is_new(&source) => (self.tell)(Event::Swap(name.to_owned())),
-                Ok(()) => (self.tell)(Event::Unchanged(name.to_owned())),
+        let mut is_new = || source.as_ref().is_none_or(|source| self.is_new(source));
+        match result {
+            Err(error) => {
+                // Whatever it left behind is not to be loaded.
+                is_new();
+                (self.tell)(Event::BuildFailed(name.to_owned(), error));
             }
+            // The next build is about to write the file: it will be loaded then.
+            Ok(()) if again => {}
+            Ok(()) if is_new() => (self.tell)(Event::Swap(name.to_owned())),
+            Ok(()) => (self.tell)(Event::Unchanged(name.to_owned())),
         }
         if again {
             self.request(name);
@@ -253,7 +253,8 @@ impl Engine {
         let builds_otherwise = |component: &&Component| {
             let old = before.components.iter().find(|old| old.name == component.name);
             component.build.is_some()
-                && (!component.source.is_file() || old.is_none_or(|old| old.build != component.build))
+                && (component.remote.is_none() && !component.source.is_file()
+                    || old.is_none_or(|old| old.build != component.build))
         };
         let names =
             self.app.components.iter().filter(builds_otherwise).map(|component| component.name.clone());

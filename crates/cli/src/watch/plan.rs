@@ -28,6 +28,7 @@ pub struct Plan {
 struct Watched {
     name: String,
     source: Option<PathBuf>,
+    dependencies: Vec<PathBuf>,
     patterns: Vec<Pattern>,
     assets: Vec<PathBuf>,
 }
@@ -51,11 +52,17 @@ impl Plan {
     pub fn new(app: &App) -> Plan {
         let watched = |component: &Component| Watched {
             name: component.name.clone(),
-            // What is kept of an image never changes; where it comes from cannot be watched.
-            source: match component.image {
+            // What is kept from elsewhere never changes; where it comes from cannot be watched.
+            source: match component.remote {
                 Some(_) => None,
                 None => Some(normal(&component.source)),
             },
+            dependencies: component
+                .dependencies
+                .iter()
+                .filter(|dependency| dependency.remote.is_none())
+                .map(|dependency| normal(&dependency.source))
+                .collect(),
             patterns: component
                 .build
                 .iter()
@@ -89,8 +96,9 @@ impl Plan {
                 changes.push(Change::Source(name()));
             } else if component.patterns.iter().any(|pattern| pattern.matches(path)) {
                 changes.push(Change::Rebuild(name()));
-            } else if component.assets.iter().any(|asset| path.starts_with(asset))
-                && !in_output(path, &component.assets)
+            } else if component.dependencies.iter().any(|dependency| dependency == path)
+                || component.assets.iter().any(|asset| path.starts_with(asset))
+                    && !in_output(path, &component.assets)
             {
                 changes.push(Change::Asset(name()));
             }
@@ -114,6 +122,7 @@ impl Plan {
         let mut roots = vec![Root::File(&self.manifest), Root::File(&self.variables)];
         for component in &self.components {
             roots.extend(component.source.as_deref().map(Root::File));
+            roots.extend(component.dependencies.iter().map(|file| Root::File(file)));
             roots.extend(component.patterns.iter().map(|pattern| Root::Tree {
                 folder: &pattern.base,
                 enter: Box::new(|name| pattern.enters(name)),

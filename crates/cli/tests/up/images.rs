@@ -202,7 +202,7 @@ fn check_asks_no_registry() {
 
 /// A certificate for 127.0.0.1 that is its own authority, and its key; `None` (after saying so) without openssl.
 #[track_caller]
-fn certificate() -> Option<[String; 2]> {
+pub fn certificate() -> Option<[String; 2]> {
     let folder = temp_dir();
     let at = |name: &str| folder.path().join(name);
     // By default openssl makes an authority, which may not be a server too.

@@ -15,6 +15,8 @@ mod policy;
 mod reload;
 mod routes;
 mod spin;
+mod spin_dependencies;
+mod spin_sources;
 mod tcp;
 mod tcp_filters;
 mod watch;

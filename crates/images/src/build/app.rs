@@ -102,7 +102,9 @@ fn folder(path: String) -> Entry {
 fn paths(app: &App) -> BTreeSet<PathBuf> {
     let mut all = BTreeSet::from([app.manifest.clone()]);
     for component in &app.components {
-        all.extend(component.image.is_none().then(|| component.source.clone()));
+        all.extend(component.remote.is_none().then(|| component.source.clone()));
+        let beside = component.dependencies.iter().filter(|one| one.remote.is_none());
+        all.extend(beside.map(|dependency| dependency.source.clone()));
         all.extend(component.grants.mounts.iter().map(|mount| mount.host.clone()));
         all.extend(component.assets.iter().map(|asset| asset.source.clone()));
     }

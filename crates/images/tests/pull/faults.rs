@@ -108,7 +108,7 @@ fn what_passes_leaves_the_last_known() {
 }
 
 /// Reads the head of a request.
-fn read_head(stream: &mut TcpStream) -> std::io::Result<()> {
+pub fn read_head(stream: &mut TcpStream) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream).lines();
     while !lines.next().transpose()?.unwrap_or_default().is_empty() {}
     Ok(())

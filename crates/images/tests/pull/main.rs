@@ -1,6 +1,8 @@
-//! Pulling as a caller meets it: from a real registry, and from servers that misbehave.
+//! Fetching as a caller meets it: from a real registry, and from servers that misbehave.
 
+mod downloads;
 mod faults;
+mod packages;
 mod registries;
 
 use sampan_images::{Progress, PullError, Reference, Settings, Store, Timeouts, code};
@@ -29,6 +31,7 @@ impl User {
             module_max_bytes: 1 << 20,
             timeouts: Timeouts::default(),
             docker_config: Some(folder.path().join("config.json")),
+            package_config: Some(folder.path().join("wkg.toml")),
             progress: Arc::new(move |_, step| seen.lock().unwrap().push(step)),
         };
         User { folder, runtime: runtime.unwrap(), settings, steps }

@@ -6,7 +6,8 @@ use crate::manifest::tree::{Table, Text, Value};
 use crate::manifest::variables::Variables;
 use crate::manifest::{Source, wasip1};
 use crate::{
-    App, Build, Cgi, CgiDialect, Component, ComponentKind, ConfigValue, Grants, Limits, Secret, Serving,
+    App, Build, Cgi, CgiDialect, Component, ComponentKind, ConfigValue, Grants, Limits, Remote, Secret,
+    Serving,
 };
 
 const KINDS: [&str; 5] = ["http", "cgi", "wagi", "wcgi", "server"];
@@ -23,7 +24,8 @@ pub(super) fn read(
 ) -> Component {
     let mut component = Component { name: name.to_owned(), limits: Limits::served(), ..Component::default() };
     let code = code::read(&mut table, source, f);
-    (component.source, component.image, component.build) = (code.source, code.image, code.build);
+    (component.source, component.build) = (code.source, code.build);
+    component.remote = code.image.map(Remote::Image);
     wasip1::rename(&mut component, code.source_span, table.span, f);
     if let Some(grant) = table.table("grant", f) {
         grants::read(grant, source, variables, app, &mut component.grants, f);

@@ -1,9 +1,10 @@
 //! What a component of either version says.
 
-use super::{Version, files};
+use super::source::{self, Code};
+use super::{Version, dependencies, files};
 use crate::manifest::findings::{Findings, quoted};
 use crate::manifest::sampan::{add_default_keyvalue, add_default_sql, build, set_env};
-use crate::manifest::tree::{Table, Text, Value};
+use crate::manifest::tree::{Table, Text};
 use crate::manifest::variables::Variables;
 use crate::manifest::{Source, network, wasip1};
 use crate::{App, Component, ConfigValue, Limits, Secret, StoreGrant};
@@ -19,11 +20,19 @@ pub(super) fn read(
 ) -> Component {
     let mut component = Component { name: name.to_owned(), limits: Limits::served(), ..Component::default() };
     component.serving.spin_headers = true;
-    let file =
-        table.require("source", f, "add `source = \"FILE.wasm\"`").and_then(|value| source_file(&value, f));
-    component.source = file.map(|text| source.root.join(text.text)).unwrap_or_default();
+    let code =
+        table.require("source", f, "add `source = \"FILE.wasm\"`").and_then(|value| source::read(&value, f));
+    let mut file = None;
+    match code {
+        Some(Code::File(text)) => {
+            component.source = source.root.join(text.text);
+            file = Some(text.span);
+        }
+        Some(Code::Remote(remote)) => component.remote = Some(remote),
+        None => {}
+    }
     component.build = table.get("build").and_then(|value| build(&value, source, f));
-    wasip1::rename(&mut component, file.map(|text| text.span), table.span, f);
+    wasip1::rename(&mut component, file, table.span, f);
     table.string("description", f);
     let values = if version == Version::One { "config" } else { "variables" };
     for (name, text) in table.string_map(values, f) {
@@ -44,34 +53,11 @@ pub(super) fn read(
         f.warn(models.key, message, "a call of the model's interface returns its error");
     }
     if version == Version::Two {
+        component.dependencies = dependencies::read(&mut table, source, f);
         read_rest_of_v2(&mut table, f);
     }
     table.finish(f);
     component
-}
-
-/// A file; what lies elsewhere is for a later version.
-fn source_file<'a>(value: &Value<'a>, f: &mut Findings) -> Option<Text<'a>> {
-    if value.is_table() {
-        let mut table = value.table(f)?;
-        let (url, _) = (table.string("url", f), table.string("digest", f));
-        let (_, _) = (table.string("registry", f), table.string("version", f));
-        table.string("package", f);
-        table.finish(f);
-        let from = if url.is_some() { "the web" } else { "a registry" };
-        f.error_help(
-            value.span,
-            format!("a component from {from} is not supported yet by this version"),
-            "download the file, and write its path: `source = \"FILE.wasm\"`",
-        );
-        return None;
-    }
-    let text = value.typed_string("the path of a file", f)?;
-    if text.text.is_empty() {
-        f.error(text.span, "`source` is empty");
-        return None;
-    }
-    Some(text)
 }
 
 fn read_hosts(
@@ -132,17 +118,6 @@ fn read_rest_of_v2(table: &mut Table<'_>, f: &mut Findings) {
     // Which hosts the component was made for, and what other tools keep here.
     table.get("targets");
     table.get("tool");
-    table.boolean("dependencies_inherit_configuration", f);
-    if let Some(value) = table.get("dependencies") {
-        let empty = value.table(f).is_none_or(|table| table.is_empty());
-        if !empty {
-            f.error_help(
-                value.key,
-                "`dependencies` of a component are not supported yet by this version",
-                "compose the component when it is built, for example with `wac plug`, and name the result as `source`",
-            );
-        }
-    }
     // Profiles other than the unnamed one are chosen by nobody; their keys are checked all the same.
     for (_, value) in table.table("profile", f).map(Table::into_entries).unwrap_or_default() {
         let Some(mut profile) = value.table(f) else { continue };

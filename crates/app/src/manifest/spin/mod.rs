@@ -4,8 +4,10 @@
 //! <https://spinframework.dev/v3/manifest-reference>, and for version 1 <https://spinframework.dev/v1/manifest-reference>
 
 mod component;
+mod dependencies;
 mod files;
 mod runtime_config;
+mod source;
 mod trigger;
 mod v1;
 mod v2;
