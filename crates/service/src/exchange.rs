@@ -2,7 +2,7 @@
 
 use crate::body::{self, ResponseBody};
 use crate::check;
-use crate::handler::{Body, Handler, RequestId, empty};
+use crate::handler::{Body, Handler, RequestId, Via, empty};
 use crate::id::{self, X_REQUEST_ID};
 use crate::line::Line;
 use crate::notice::Notice;
@@ -12,7 +12,7 @@ use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use sampan_telemetry::{AccessLog, Record};
+use sampan_telemetry::{AccessLog, Proxied, Record};
 use std::any::Any;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -72,7 +72,7 @@ async fn exchange(mut flight: Flight, request: Request<Incoming>) -> Response<Re
     }
     // 5. The response goes out, and the record is written when its body ends.
     response.headers_mut().insert(X_REQUEST_ID, id);
-    flight.answered(&response, switched);
+    flight.answered(&mut response, switched);
     response.map(|body| ResponseBody::new(body, flight))
 }
 
@@ -122,6 +122,7 @@ struct Entry {
     /// 0 until there is a response.
     status: u16,
     served: Option<Served>,
+    via: Option<Via>,
     bytes: u64,
     broken: bool,
 }
@@ -145,16 +146,18 @@ impl Flight {
             host: head.headers.get(HOST).cloned(),
             status: 0,
             served: None,
+            via: None,
             bytes: 0,
             broken: false,
         }));
     }
 
-    fn answered(&mut self, response: &Response<Body>, switched: bool) {
+    fn answered(&mut self, response: &mut Response<Body>, switched: bool) {
         self.line.answered(switched);
         if let Some(entry) = &mut self.entry {
             entry.status = response.status().as_u16();
-            entry.served = response.extensions().get::<Served>().cloned();
+            entry.served = response.extensions_mut().remove();
+            entry.via = response.extensions_mut().remove();
         }
     }
 
@@ -213,6 +216,13 @@ impl Drop for Flight {
             broken: entry.broken,
             route: entry.served.as_ref().map(|served| &*served.route),
             to: entry.served.as_ref().map(|served| &*served.to),
+            proxied: entry.via.as_ref().map(|via| Proxied {
+                server: via.server,
+                attempts: via.attempts,
+                waited: via.waited,
+                failure: via.failure,
+                tried: &via.tried,
+            }),
         });
     }
 }

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
+use sampan_telemetry::Tried;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// Bodies in both directions: pulled frame by frame, so whoever reads slowly slows the other side.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
@@ -68,11 +70,20 @@ pub struct Matched {
 #[derive(Clone, Debug)]
 pub struct AskedHost(pub http::HeaderValue);
 
-/// What an upstream puts into a response's extensions: the server that gave it.
+/// What an upstream puts into a response's extensions: how it came by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Via {
     pub upstream: std::sync::Arc<str>,
-    pub address: SocketAddr,
+    /// The server that gave the response, or, where `failure` says why there is none, was asked last.
+    pub server: Option<SocketAddr>,
+    /// Why the response is the gateway's own, as metrics name it.
+    pub failure: Option<&'static str>,
+    /// How often a server was asked.
+    pub attempts: u32,
+    /// From the first asking to the response's head, or to giving up.
+    pub waited: Duration,
+    /// The attempts before the last.
+    pub tried: Vec<Tried>,
 }
 
 pub fn empty() -> Body {

@@ -340,7 +340,7 @@ impl ProxyWasm {
                 since.store(stream.response_resumed, Relaxed);
                 if let Some(via) = head.parts.extensions.get::<Via>() {
                     stream.about.cluster = Some(Arc::clone(&via.upstream));
-                    stream.about.upstream = Some(via.address);
+                    stream.about.upstream = via.server;
                 }
                 stream.response = Some(head);
             }

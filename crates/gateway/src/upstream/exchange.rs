@@ -11,6 +11,7 @@ use super::gate::Permit;
 use super::headers::{self, Prepared};
 use super::lease::{Carrier, Lease, lease};
 use super::server::Server;
+use super::trace::Trace;
 use super::tunnel;
 use super::wait::{Upload, Wait, watched};
 use bytes::Bytes;
@@ -19,7 +20,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use sampan_app::RetryOn;
-use sampan_service::{Body, BodyTimeout, Via, empty, full};
+use sampan_service::{Body, BodyTimeout, empty, full};
+use sampan_telemetry::Outcome;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
@@ -34,7 +36,11 @@ pub enum Protocol {
 }
 
 /// Answers a request with what a server says.
-pub async fn run(inner: &Arc<Inner>, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
+pub async fn run(
+    inner: &Arc<Inner>,
+    mut request: Request<Body>,
+    trace: &mut Trace,
+) -> Result<Response<Body>, Failure> {
     let total = inner.spec.timeouts.total.map(|total| Instant::now() + total);
     // 1. A place among the requests that the upstream may have.
     let permit = match inner.gate.try_enter() {
@@ -47,9 +53,9 @@ pub async fn run(inner: &Arc<Inner>, mut request: Request<Body>) -> Result<Respo
     let (task, request) = Task::new(inner, key, request, &prepared).await?;
     // 3. A server's response.
     let (response, lease) = match total {
-        None => task.run(request).await?,
+        None => task.run(request, trace).await?,
         Some(total) => {
-            let answered = Box::pin(timeout_at(total, task.run(request)));
+            let answered = Box::pin(timeout_at(total, task.run(request, trace)));
             answered.await.unwrap_or(Err(Failure::Total))?
         }
     };
@@ -111,14 +117,20 @@ impl<'a> Task<'a> {
         Ok((task, Box::new(request)))
     }
 
-    async fn run(&self, mut request: Box<Request<Body>>) -> Result<(Response<Incoming>, Lease), Failure> {
+    async fn run(
+        &self,
+        mut request: Box<Request<Body>>,
+        trace: &mut Trace,
+    ) -> Result<(Response<Incoming>, Lease), Failure> {
         let inner = self.inner;
         let mut server = inner.pick(self.key, None)?;
         let (mut attempt, mut fresh) = (1, false);
         // Kept until there is a response: the budget counts those that are under way.
         let mut _retrying = None;
         loop {
-            let (reason, left, kept) = match self.attempt(&server, request, fresh).await {
+            let now = Instant::now();
+            trace.asked(server.address, now);
+            let (reason, left, kept) = match self.attempt(&server, request, fresh, now).await {
                 Ok((response, lease)) => {
                     let status = response.status();
                     if !gateway_error(status) {
@@ -135,6 +147,7 @@ impl<'a> Task<'a> {
                     if crossed && (left.is_some() || self.replay.is_some()) {
                         let Some(next) = self.copy(left) else { return Err(failure) };
                         (request, fresh) = (next, true);
+                        trace.again(Outcome::Failed(failure.reason()));
                         inner.metrics.retries.inc();
                         continue;
                     }
@@ -157,6 +170,10 @@ impl<'a> Task<'a> {
             let Some(next) = self.copy(left) else { return kept };
             (request, _retrying) = (next, Some(permit));
             (attempt, fresh) = (attempt + 1, false);
+            trace.again(match &kept {
+                Ok((response, _)) => Outcome::Status(response.status().as_u16()),
+                Err(failure) => Outcome::Failed(failure.reason()),
+            });
             inner.metrics.retries.inc();
             server = inner.pick(self.key, Some(&server))?;
         }
@@ -172,8 +189,8 @@ impl<'a> Task<'a> {
         server: &Arc<Server>,
         mut request: Box<Request<Body>>,
         fresh: bool,
+        now: Instant,
     ) -> Result<(Response<Incoming>, Lease), Lost> {
-        let now = Instant::now();
         let mut lease = match lease(self.inner, server, fresh, now).await {
             Ok(lease) => lease,
             Err(failure) => return Err(Lost { failure, request: Some(request), reused: false }),
@@ -252,7 +269,6 @@ fn answer(
     prepared: Prepared,
     total: Option<Instant>,
 ) -> Result<Response<Body>, Failure> {
-    let via = Via { upstream: inner.name.clone(), address: held.lease.server.0.address };
     let mut response = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let client = prepared.client.ok_or(Failure::Switched)?;
         let server = hyper::upgrade::on(&mut response);
@@ -270,7 +286,6 @@ fn answer(
         }
     };
     *response.version_mut() = Version::HTTP_11;
-    response.extensions_mut().insert(via);
     Ok(response)
 }
 

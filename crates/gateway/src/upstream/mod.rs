@@ -19,6 +19,7 @@ mod shards;
 mod tcp;
 mod tend;
 mod timer;
+mod trace;
 mod tunnel;
 mod wait;
 
@@ -43,6 +44,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
+use trace::Trace;
 
 /// A start waits for names no longer than this; what is found later is used from then on.
 const FIRST_LOOKUP: Duration = Duration::from_secs(3);
@@ -148,10 +150,14 @@ impl Handler for Upstream {
     fn handle(&self, request: Request<Body>) -> Answer<'_> {
         Box::pin(async move {
             let metrics = &self.inner.metrics;
-            let response = exchange::run(&self.inner, request).await.unwrap_or_else(|failure| {
+            let mut trace = Trace::default();
+            let answered = exchange::run(&self.inner, request, &mut trace).await;
+            let via = trace.via(&self.inner.name, answered.as_ref().err());
+            let mut response = answered.unwrap_or_else(|failure| {
                 metrics.failed(failure.reason());
                 failure.respond()
             });
+            response.extensions_mut().insert(via);
             metrics.answered(response.status().as_u16());
             response
         })

@@ -52,7 +52,7 @@ fn secure(files: &Tls) -> Server {
     let files = TlsFiles { cert: files.cert.clone(), key: files.key.clone() };
     let answer =
         |request: Request<Body>| std::future::ready(Response::new(full(format!("{:?}", request.version()))));
-    crate::listen(Arc::new(crate::Fun(answer)), Some(files))
+    crate::listen(Arc::new(crate::Fun(answer)), Some(files), None)
 }
 
 fn over_tls(address: SocketAddr, tls: UpstreamTls) -> Spec {
