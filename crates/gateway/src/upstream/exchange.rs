@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::gate::Permit;
 use super::headers::{self, Prepared};
 use super::lease::{Carrier, Lease, lease};
+use super::outlier::{self, Shown};
 use super::server::Server;
 use super::trace::Trace;
 use super::tunnel;
@@ -56,7 +57,10 @@ pub async fn run(
         None => task.run(request, trace).await?,
         Some(total) => {
             let answered = Box::pin(timeout_at(total, task.run(request, trace)));
-            answered.await.unwrap_or(Err(Failure::Total))?
+            match answered.await {
+                Ok(answered) => answered?,
+                Err(_) => return Err(task.overdue(trace)),
+            }
         }
     };
     // 4. The client's.
@@ -133,9 +137,7 @@ impl<'a> Task<'a> {
             let (reason, left, kept) = match self.attempt(&server, request, fresh, now).await {
                 Ok((response, lease)) => {
                     let status = response.status();
-                    if !gateway_error(status) {
-                        server.succeeded();
-                    }
+                    inner.saw(&server, Shown::Status(outlier::status(status, response.headers())));
                     if status.as_u16() < 400 {
                         return Ok((response, lease));
                     }
@@ -151,16 +153,12 @@ impl<'a> Task<'a> {
                         inner.metrics.retries.inc();
                         continue;
                     }
+                    if failure.of_server() {
+                        inner.saw(&server, Shown::NoAnswer);
+                    }
                     (failure.retry_on(), left, Err(failure))
                 }
             };
-            let ill = match &kept {
-                Ok((response, _)) => gateway_error(response.status()),
-                Err(failure) => failure.of_server(),
-            };
-            if ill {
-                inner.blame(&server);
-            }
             let retry = &inner.spec.retry;
             let wanted = attempt < retry.attempts && reason.is_some_and(|reason| retry.on.contains(&reason));
             if !wanted || (left.is_none() && self.replay.is_none()) {
@@ -177,6 +175,19 @@ impl<'a> Task<'a> {
             inner.metrics.retries.inc();
             server = inner.pick(self.key, Some(&server))?;
         }
+    }
+
+    /// The time for the whole exchange is over while a server was asked: it had its chance, unless the request is not
+    /// whole yet because of the client.
+    fn overdue(&self, trace: &Trace) -> Failure {
+        let asked =
+            trace.server().filter(|_| !self.upload.as_ref().is_some_and(|upload| upload.is_awaited()));
+        let cluster = self.inner.cluster.load();
+        let server = asked.and_then(|asked| cluster.servers.iter().find(|one| one.address == asked));
+        if let Some(server) = server {
+            self.inner.saw(server, Shown::NoAnswer);
+        }
+        Failure::Total
     }
 
     /// The request once more: itself, where no server has seen anything of it, or a copy.
@@ -255,11 +266,6 @@ fn idempotent(method: &Method) -> bool {
 
 fn short(body: &Body) -> bool {
     body.size_hint().exact().is_some_and(|bytes| bytes <= REPLAY_BYTES_MAX)
-}
-
-/// What a server says when one behind it fails.
-fn gateway_error(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 502..=504)
 }
 
 fn answer(

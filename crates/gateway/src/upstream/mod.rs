@@ -14,6 +14,7 @@ mod headers;
 mod http2;
 mod lease;
 mod link;
+mod outlier;
 mod server;
 mod shards;
 mod tcp;
@@ -33,6 +34,7 @@ use failure::Failure;
 use gate::Gate;
 use http::Request;
 use http::header::{COOKIE, HeaderValue};
+use outlier::Shown;
 use rustls::pki_types::ServerName;
 use sampan_app::{Balance, HashKey, RetryOn, UpstreamProtocol};
 use sampan_service::{Answer, Body, ClientTls, Handler, Peer, TlsError, TlsFiles};
@@ -222,17 +224,19 @@ impl Inner {
         }
     }
 
-    /// A server has failed; if that happens too often, it is left out, but never more than half of them.
-    fn blame(&self, server: &Arc<Server>) {
+    /// A request has shown something of a server; one that fails too often is left out, but not too many of them.
+    fn saw(&self, server: &Arc<Server>, shown: Shown) {
         let Some(outlier) = &self.spec.outlier else { return };
-        if !server.failed(outlier) {
+        if !server.shows(shown, outlier) {
             return;
         }
         let _one_at_a_time = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
         let now_ms = self.now_ms();
         let cluster = self.cluster.load();
+        let all = cluster.servers.len();
         let out = cluster.servers.iter().filter(|one| one.ejected(|| now_ms)).count();
-        if !server.ejected(|| now_ms) && (out + 1) * 2 <= cluster.servers.len() {
+        let room = (out + 1) * 100 <= all * outlier.most_percent as usize || (out == 0 && all > 1);
+        if !server.ejected(|| now_ms) && room {
             server.eject(outlier, now_ms);
         }
     }

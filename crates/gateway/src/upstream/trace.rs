@@ -25,6 +25,11 @@ impl Trace {
         self.attempts += 1;
     }
 
+    /// Who was asked last.
+    pub fn server(&self) -> Option<SocketAddr> {
+        self.server
+    }
+
     /// Another attempt is made after this.
     pub fn again(&mut self, outcome: Outcome) {
         self.tried.extend(self.server.take().map(|server| Tried { server, outcome }));

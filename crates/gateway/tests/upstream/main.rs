@@ -6,6 +6,7 @@ mod forwarding;
 mod log;
 mod misbehaving;
 mod nginx;
+mod outlier;
 mod secure;
 mod upgrades;
 
