@@ -1,7 +1,7 @@
 //! The seam between whoever accepts requests and whoever answers them.
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use sampan_telemetry::Tried;
@@ -20,8 +20,8 @@ pub type Answer<'a> = Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>>;
 
 /// Whatever answers requests: a component, a folder, the gateway in front of them.
 ///
-/// What a handler may find in a request's extensions: [`Peer`], [`RequestId`], [`Depth`], and hyper's
-/// `OnUpgrade` where the connection can become another protocol's.
+/// What a handler may find in a request's extensions: [`Peer`], [`RequestId`], [`Depth`], an `Arc` of a
+/// [`Handshake`](crate::Handshake), and hyper's `OnUpgrade` where the connection can become another protocol's.
 pub trait Handler: Send + Sync {
     /// Answers a request whose URI may be in origin form. Errors are responses too.
     fn handle(&self, request: Request<Body>) -> Answer<'_>;
@@ -71,7 +71,7 @@ pub struct Matched {
 pub struct AskedHost(pub http::HeaderValue);
 
 /// What an upstream puts into a response's extensions: how it came by it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Via {
     pub upstream: std::sync::Arc<str>,
     /// The server that gave the response, or, where `failure` says why there is none, was asked last.
@@ -82,8 +82,47 @@ pub struct Via {
     pub attempts: u32,
     /// From the first asking to the response's head, or to giving up.
     pub waited: Duration,
+    /// Of these, waiting for the connection: that of the last attempt.
+    pub connecting: Duration,
     /// The attempts before the last.
     pub tried: Vec<Tried>,
+    /// What went wrong with the connection to `server`, where that is why there is no response.
+    pub transport_failure: Option<String>,
+    /// How many servers the upstream has.
+    pub servers: usize,
+    /// The connection to `server`, where there was one.
+    pub connection: Option<std::sync::Arc<ViaConnection>>,
+}
+
+/// A connection to a server of an upstream.
+#[derive(Debug)]
+pub struct ViaConnection {
+    /// Our side's address.
+    pub local: Option<SocketAddr>,
+    pub handshake: Option<std::sync::Arc<crate::Handshake>>,
+}
+
+/// In a response's extensions: whoever should have answered did not, and this says so in its place.
+#[derive(Clone, Copy, Debug)]
+pub struct Unanswered;
+
+/// In a response's extensions: the client gets nothing of it.
+#[derive(Clone, Copy, Debug)]
+struct Reset;
+
+/// What a handler returns where the client is to get no answer: its stream is reset, or, in HTTP/1, its connection
+/// closed. To whoever knows nothing of this it says 503.
+pub fn reset() -> Response<Body> {
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.extensions_mut().insert(Reset);
+    response.extensions_mut().insert(Unanswered);
+    response
+}
+
+/// Whether the client is to get nothing of a response.
+pub fn is_reset(response: &Response<Body>) -> bool {
+    response.extensions().get::<Reset>().is_some()
 }
 
 pub fn empty() -> Body {

@@ -13,7 +13,7 @@ use super::slot::Slot;
 use super::values::{Buffer, Map, Side};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use sampan_service::{Depth, Peer};
+use sampan_service::{Depth, Handshake, Peer, Via};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
@@ -98,9 +98,14 @@ pub struct About {
     pub id: Option<HeaderValue>,
     pub depth: Depth,
     pub route: Option<Arc<str>>,
-    /// What answered, once something has.
-    pub cluster: Option<Arc<str>>,
+    /// Of the client's connection, where TLS ended here.
+    pub handshake: Option<Arc<Handshake>>,
+    /// Which upstream answered, once one has.
+    pub via: Option<Box<Via>>,
+    /// The server of a TCP connection.
     pub upstream: Option<SocketAddr>,
+    /// What the filter said of its own answer.
+    pub details: Option<Vec<u8>>,
     pub time: SystemTime,
     pub began: Instant,
     pub request_bytes: u64,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, SizeHint};
-use sampan_service::{Answer, Body, BodyError, Handler};
+use sampan_service::{Answer, Body, BodyError, Handler, Unanswered};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -24,7 +24,10 @@ impl Handler for Timeout {
         Box::pin(async move {
             let answered = tokio::time::timeout(self.timeout, answer).await;
             answered.unwrap_or_else(|_| {
-                respond::text(StatusCode::GATEWAY_TIMEOUT, "the answer did not begin in time\n")
+                let why = "the answer did not begin in time\n";
+                let mut response = respond::text(StatusCode::GATEWAY_TIMEOUT, why);
+                response.extensions_mut().insert(Unanswered);
+                response
             })
         })
     }

@@ -133,8 +133,8 @@ impl<'a> Task<'a> {
         let mut _retrying = None;
         loop {
             let now = Instant::now();
-            trace.asked(server.address, now);
-            let (reason, left, kept) = match self.attempt(&server, request, fresh, now).await {
+            trace.asks(server.address, now);
+            let (reason, left, kept) = match self.attempt(&server, request, fresh, now, trace).await {
                 Ok((response, lease)) => {
                     let status = response.status();
                     inner.saw(&server, Shown::Status(outlier::status(status, response.headers())));
@@ -201,6 +201,7 @@ impl<'a> Task<'a> {
         mut request: Box<Request<Body>>,
         fresh: bool,
         now: Instant,
+        trace: &mut Trace,
     ) -> Result<(Response<Incoming>, Lease), Lost> {
         let mut lease = match lease(self.inner, server, fresh, now).await {
             Ok(lease) => lease,
@@ -217,6 +218,7 @@ impl<'a> Task<'a> {
         let silence = self.inner.silence;
         // Connecting took its own time.
         let begun = if lease.reused { now } else { Instant::now() };
+        trace.connected(begun.saturating_duration_since(now), lease.about());
         let wait = Wait { deadline: begun + silence, silence, upload: self.upload.as_deref() };
         match lease.send(request, wait).await {
             Ok(response) => Ok((response, lease)),

@@ -35,7 +35,8 @@ use gate::Gate;
 use http::Request;
 use http::header::{COOKIE, HeaderValue};
 use outlier::Shown;
-use rustls::pki_types::ServerName;
+use rustls::ClientConfig;
+use rustls::pki_types::{CertificateDer, ServerName};
 use sampan_app::{Balance, HashKey, RetryOn, UpstreamProtocol};
 use sampan_service::{Answer, Body, ClientTls, Handler, Peer, TlsError, TlsFiles};
 use sampan_telemetry::{UpstreamMetrics, metrics};
@@ -154,7 +155,7 @@ impl Handler for Upstream {
             let metrics = &self.inner.metrics;
             let mut trace = Trace::default();
             let answered = exchange::run(&self.inner, request, &mut trace).await;
-            let via = trace.via(&self.inner.name, answered.as_ref().err());
+            let via = trace.via(&self.inner, answered.as_ref().err());
             let mut response = answered.unwrap_or_else(|failure| {
                 metrics.failed(failure.reason());
                 failure.respond()
@@ -169,11 +170,14 @@ impl Handler for Upstream {
 impl Inner {
     fn new(app: &str, spec: &sampan_app::Upstream, lookup: Lookup) -> Result<Inner, UpstreamError> {
         let metrics = metrics().upstream(app, &spec.name);
+        let (config, certificate) = tls(spec)?.unzip();
+        let certificate = certificate.flatten();
         let connector = Connector {
             protocol: spec.protocol,
             timeout: spec.timeouts.connect,
             keep_alive: spec.keep_alive.clone(),
-            tls: tls(spec)?,
+            tls: config,
+            certificate: certificate.map(Arc::new),
             open: Open::new(metrics.connections.clone()),
         };
         let addresses = spec.servers.iter().map(|server| {
@@ -288,8 +292,11 @@ fn server_name(spec: &sampan_app::Upstream, host: &str) -> Result<ServerName<'st
     ServerName::try_from(plain).map_err(|_| UpstreamError::ServerName(name.to_owned()))
 }
 
+/// What we show to servers.
+type Certificate = Option<CertificateDer<'static>>;
+
 /// `None` where no server speaks TLS.
-fn tls(spec: &sampan_app::Upstream) -> Result<Option<Arc<rustls::ClientConfig>>, UpstreamError> {
+fn tls(spec: &sampan_app::Upstream) -> Result<Option<(Arc<ClientConfig>, Certificate)>, UpstreamError> {
     let mut secure = spec.servers.iter().filter(|server| server.tls).peekable();
     if secure.peek().is_none() {
         return Ok(None);
@@ -309,5 +316,5 @@ fn tls(spec: &sampan_app::Upstream) -> Result<Option<Arc<rustls::ClientConfig>>,
         insecure: spec.tls.insecure,
         alpn: alpn.iter().map(|protocol| protocol.to_vec()).collect(),
     };
-    Ok(Some(Arc::new(config.config()?)))
+    Ok(Some((Arc::new(config.config()?), config.certificate()?)))
 }
