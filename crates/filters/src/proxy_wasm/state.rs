@@ -2,9 +2,10 @@
 //!
 //! It lives in the VM's store. While a guest runs, only host functions touch it; between calls the streams do.
 
-use super::calls::{Pending, Reply};
+use super::calls::{Carried, Pending, Reply};
 use super::chunks::Chunks;
 use super::facts::Facts;
+use super::foreign::expressions::Expressions;
 use super::grpc::Grpc;
 use super::head::{Fields, RequestHead, ResponseHead};
 use super::ids::Ids;
@@ -46,6 +47,7 @@ pub struct State {
     pub starting: bool,
     /// Calls under way.
     pub calls: HashMap<u32, AbortHandle>,
+    pub carried: Carried,
     /// Those of gRPC.
     pub grpc: Grpc,
 }
@@ -56,6 +58,7 @@ pub struct Root {
     pub ticker: Option<AbortHandle>,
     /// Properties that it declared, and whether each can be set only once.
     pub declared: HashMap<Vec<u8>, bool>,
+    pub expressions: Expressions,
     /// `on_done` asked for time.
     pub leaving: bool,
 }
@@ -167,6 +170,7 @@ impl State {
             status: (0, Vec::new()),
             starting: false,
             calls: HashMap::new(),
+            carried: Carried::default(),
             grpc: Grpc::default(),
         }
     }

@@ -102,10 +102,14 @@ pub fn get(state: &mut State, path: &[u8], memory_bytes: usize) -> Option<Attrib
     let mut parts = path.split(|byte| *byte == 0);
     let first = parts.next()?;
     let rest: Vec<&[u8]> = parts.collect();
-    if rest.is_empty()
-        && let Some(found) = of_plugin(state, first, memory_bytes)
-    {
-        return Some(found);
+    if rest.is_empty() {
+        // Not Envoy's, but Higress's: plug-ins that grow look at it.
+        if first == b"plugin_vm_memory" {
+            return Some(Attribute::Uint(memory_bytes as u64));
+        }
+        if let Some(found) = of_plugin(state, first) {
+            return Some(found);
+        }
     }
     let stream = state.stream()?;
     let found = match (Group::of(first), &rest[..]) {
@@ -122,14 +126,12 @@ pub fn get(state: &mut State, path: &[u8], memory_bytes: usize) -> Option<Attrib
 }
 
 /// What is the plug-in's own, whether or not there is an exchange.
-pub fn of_plugin(state: &State, name: &[u8], memory_bytes: usize) -> Option<Attribute> {
+pub fn of_plugin(state: &State, name: &[u8]) -> Option<Attribute> {
     let facts = state.calling();
     Some(match name {
         b"plugin_name" => Attribute::text(&facts.code.spec.name),
         b"plugin_root_id" => Attribute::text(&facts.code.spec.root_id),
         b"plugin_vm_id" => Attribute::text(vm_id(&facts.code)),
-        // Not Envoy's, but Higress's: plug-ins that grow look at it.
-        b"plugin_vm_memory" => Attribute::Uint(memory_bytes as u64),
         _ => return None,
     })
 }

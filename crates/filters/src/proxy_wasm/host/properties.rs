@@ -10,7 +10,7 @@ use wasmtime::Func;
 
 /// What filters may set for an exchange.
 const SET_MAX: usize = 256;
-const SET_BYTES_MAX: usize = 64 << 10;
+const SET_BYTES_MAX: usize = 256 << 10;
 
 pub fn function(to: &mut Definer<'_>, name: &str) -> Option<Func> {
     Some(match name {
@@ -52,7 +52,9 @@ pub fn set(state: &mut State, path: &[u8], value: &[u8]) -> Status {
     let properties = stream.properties.get_or_insert_default();
     let mut properties = properties.lock().unwrap_or_else(PoisonError::into_inner);
     let full = properties.len() >= SET_MAX && !properties.contains_key(path);
-    if full || path.len() + value.len() > SET_BYTES_MAX {
+    let others = properties.iter().filter(|(name, _)| *name != path);
+    let bytes: usize = others.map(|(name, value)| name.len() + value.len()).sum();
+    if full || bytes + path.len() + value.len() > SET_BYTES_MAX {
         return INTERNAL;
     }
     let once = roots.get(&stream.root).and_then(|root| root.declared.get(path)).is_some_and(|once| *once);
