@@ -17,7 +17,8 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Frame};
 use sampan_app::OnFailure;
 use sampan_service::{
-    Body, BodyError, Depth, Handler, Handshake, Matched, Peer, RequestId, Via, empty, is_reset, reset,
+    Body, BodyError, Depth, Handler, Handshake, Matched, Peer, RequestId, Unanswered, Via, empty, is_reset,
+    reset,
 };
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -61,7 +62,7 @@ impl ProxyWasm {
         code.metrics.exchanges.inc();
         let to_grpc = is_grpc(request.headers());
         let open = code.spec.on_failure == OnFailure::Open;
-        let refused = |status| LocalResponse::plain(status).into_response(to_grpc);
+        let refused = |status| refused(status, to_grpc);
         let unavailable = || refused(StatusCode::SERVICE_UNAVAILABLE);
         // 1. A filter that crashes in a loop is left alone for a while.
         if !code.health.admits() {
@@ -86,17 +87,12 @@ impl ProxyWasm {
                 // 4. The next handler, unless the filter answers while that works.
                 match self.hand_over(&handle, &*next, request).await {
                     Some(response) => response,
-                    None => match handle.diversion().await {
-                        Diversion::Answer(local) => local.into_response(to_grpc),
-                        Diversion::Closed => return reset(),
-                        Diversion::Gone => return unavailable(),
-                    },
+                    None => in_its_place(handle.diversion().await, to_grpc),
                 }
             }
             // What the filter answers passes its own response side, as in Envoy.
-            Front::Diverted(Diversion::Answer(local)) => local.into_response(to_grpc),
-            Front::Diverted(Diversion::Closed) => return reset(),
-            Front::Diverted(Diversion::Gone) | Front::Broken => return unavailable(),
+            Front::Diverted(diversion) => in_its_place(diversion, to_grpc),
+            Front::Broken => return unavailable(),
             Front::Late(body) => {
                 return match spare.zip(body) {
                     Some((parts, body)) => next.handle(Request::from_parts(*parts, body)).await,
@@ -125,9 +121,7 @@ impl ProxyWasm {
                 code.health.succeeded();
                 response
             }
-            Back::Diverted(Diversion::Answer(local)) => local.into_response(to_grpc),
-            Back::Diverted(Diversion::Closed) => reset(),
-            Back::Diverted(Diversion::Gone) => unavailable(),
+            Back::Diverted(diversion) => in_its_place(diversion, to_grpc),
             Back::Late(body) => match spare.zip(body) {
                 Some((parts, body)) => Response::from_parts(*parts, body),
                 None => refused(StatusCode::GATEWAY_TIMEOUT),
@@ -374,6 +368,22 @@ impl ProxyWasm {
         });
         // Bounded by the body: by its sender's silence, and by the filter's once all is there.
         fed.await
+    }
+}
+
+/// The answer where the filter failed, or took too long.
+fn refused(status: StatusCode, to_grpc: bool) -> Response<Body> {
+    let mut response = LocalResponse::plain(status).into_response(to_grpc);
+    response.extensions_mut().insert(Unanswered);
+    response
+}
+
+/// What the client gets in the place of what would have come.
+fn in_its_place(diversion: Diversion, to_grpc: bool) -> Response<Body> {
+    match diversion {
+        Diversion::Answer(local) => local.into_response(to_grpc),
+        Diversion::Closed => reset(),
+        Diversion::Gone => refused(StatusCode::SERVICE_UNAVAILABLE, to_grpc),
     }
 }
 

@@ -35,7 +35,7 @@ pub enum Woken {
 
 /// What comes in the place of what would have come.
 pub enum Diversion {
-    Answer(Box<LocalResponse>),
+    Answer(LocalResponse),
     /// Nothing: the client's stream is reset.
     Closed,
     /// The context is not there any more.
@@ -166,7 +166,7 @@ impl Handle {
     pub async fn diversion(&self) -> Diversion {
         let taken = self.look(|stream| match std::mem::replace(&mut stream.local, Local::Taken) {
             _ if stream.closed => Diversion::Closed,
-            Local::Asked(local) => Diversion::Answer(local),
+            Local::Asked(local) => Diversion::Answer(*local),
             Local::None | Local::Taken => Diversion::Gone,
         });
         taken.await.unwrap_or(Diversion::Gone)

@@ -77,76 +77,79 @@ fn patient() -> Spec {
 
 const HEADERS: &str = "proxy_on_request_headers";
 
+/// What grows, in which callback, by which import and call, and what the client gets then.
+const GROWING: [(&str, &str, &str, &str, u16); 9] = [
+    (
+        "few headers of many bytes",
+        HEADERS,
+        r#""proxy_add_header_map_value" (func $f (param i32 i32 i32 i32 i32) (result i32))"#,
+        "(call $f (i32.const 0) (i32.const 32) (i32.const 3) (i32.const 1024) (i32.const 60000))",
+        202,
+    ),
+    (
+        "many headers of few bytes",
+        HEADERS,
+        r#""proxy_add_header_map_value" (func $f (param i32 i32 i32 i32 i32) (result i32))"#,
+        "(call $f (i32.const 0) (i32.const 32) (i32.const 3) (i32.const 1024) (i32.const 1))",
+        202,
+    ),
+    (
+        "one header that is set, of a megabyte",
+        HEADERS,
+        r#""proxy_replace_header_map_value" (func $f (param i32 i32 i32 i32 i32) (result i32))"#,
+        "(call $f (i32.const 0) (i32.const 32) (i32.const 3) (i32.const 1024) (i32.const 1100000))",
+        202,
+    ),
+    (
+        "a body",
+        "proxy_on_request_body",
+        r#""proxy_set_buffer_bytes" (func $f (param i32 i32 i32 i32 i32) (result i32))"#,
+        "(call $f (i32.const 0) (i32.const 2000000000) (i32.const 0) (i32.const 1024) (i32.const 60000))",
+        210,
+    ),
+    (
+        "properties",
+        HEADERS,
+        r#""proxy_set_property" (func $f (param i32 i32 i32 i32) (result i32))"#,
+        "(call $f (i32.const 16) (i32.const 4) (i32.const 1024) (i32.const 60000))",
+        210,
+    ),
+    (
+        "shared data",
+        HEADERS,
+        r#""proxy_set_shared_data" (func $f (param i32 i32 i32 i32 i32) (result i32))"#,
+        "(call $f (i32.const 16) (i32.const 4) (i32.const 1024) (i32.const 60000) (i32.const 0))",
+        210,
+    ),
+    (
+        "queues",
+        HEADERS,
+        r#""proxy_register_shared_queue" (func $f (param i32 i32 i32) (result i32))"#,
+        "(call $f (i32.const 16) (i32.const 2) (i32.const 20))",
+        210,
+    ),
+    (
+        "calls with nothing in them",
+        HEADERS,
+        r#""proxy_http_call" (func $f (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32))"#,
+        "(call $f (i32.const 36) (i32.const 2) (i32.const 64) (i32.const 62) (i32.const 0) (i32.const 0)
+                    (i32.const 0) (i32.const 0) (i32.const 1000) (i32.const 20))",
+        210,
+    ),
+    (
+        "calls with much in them",
+        HEADERS,
+        r#""proxy_http_call" (func $f (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32))"#,
+        "(call $f (i32.const 36) (i32.const 2) (i32.const 64) (i32.const 62) (i32.const 1024)
+                    (i32.const 4000000) (i32.const 0) (i32.const 0) (i32.const 1000) (i32.const 20))",
+        210,
+    ),
+];
+
 #[test]
 fn everything_that_grows_has_an_end() {
     run(async {
-        for (what, callback, import, call, status) in [
-            (
-                "few headers of many bytes",
-                HEADERS,
-                r#""proxy_add_header_map_value" (func $f (param i32 i32 i32 i32 i32) (result i32))"#,
-                "(call $f (i32.const 0) (i32.const 32) (i32.const 3) (i32.const 1024) (i32.const 60000))",
-                202,
-            ),
-            (
-                "many headers of few bytes",
-                HEADERS,
-                r#""proxy_add_header_map_value" (func $f (param i32 i32 i32 i32 i32) (result i32))"#,
-                "(call $f (i32.const 0) (i32.const 32) (i32.const 3) (i32.const 1024) (i32.const 1))",
-                202,
-            ),
-            (
-                "one header that is set, of a megabyte",
-                HEADERS,
-                r#""proxy_replace_header_map_value" (func $f (param i32 i32 i32 i32 i32) (result i32))"#,
-                "(call $f (i32.const 0) (i32.const 32) (i32.const 3) (i32.const 1024) (i32.const 1100000))",
-                202,
-            ),
-            (
-                "a body",
-                "proxy_on_request_body",
-                r#""proxy_set_buffer_bytes" (func $f (param i32 i32 i32 i32 i32) (result i32))"#,
-                "(call $f (i32.const 0) (i32.const 2000000000) (i32.const 0) (i32.const 1024) (i32.const 60000))",
-                210,
-            ),
-            (
-                "properties",
-                HEADERS,
-                r#""proxy_set_property" (func $f (param i32 i32 i32 i32) (result i32))"#,
-                "(call $f (i32.const 16) (i32.const 4) (i32.const 1024) (i32.const 60000))",
-                210,
-            ),
-            (
-                "shared data",
-                HEADERS,
-                r#""proxy_set_shared_data" (func $f (param i32 i32 i32 i32 i32) (result i32))"#,
-                "(call $f (i32.const 16) (i32.const 4) (i32.const 1024) (i32.const 60000) (i32.const 0))",
-                210,
-            ),
-            (
-                "queues",
-                HEADERS,
-                r#""proxy_register_shared_queue" (func $f (param i32 i32 i32) (result i32))"#,
-                "(call $f (i32.const 16) (i32.const 2) (i32.const 20))",
-                210,
-            ),
-            (
-                "calls with nothing in them",
-                HEADERS,
-                r#""proxy_http_call" (func $f (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32))"#,
-                "(call $f (i32.const 36) (i32.const 2) (i32.const 64) (i32.const 62) (i32.const 0) (i32.const 0)
-                    (i32.const 0) (i32.const 0) (i32.const 1000) (i32.const 20))",
-                210,
-            ),
-            (
-                "calls with much in them",
-                HEADERS,
-                r#""proxy_http_call" (func $f (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32))"#,
-                "(call $f (i32.const 36) (i32.const 2) (i32.const 64) (i32.const 62) (i32.const 1024)
-                    (i32.const 4000000) (i32.const 0) (i32.const 0) (i32.const 1000) (i32.const 20))",
-                210,
-            ),
-        ] {
+        for (what, callback, import, call, status) in GROWING {
             let filtered = filtered_wat(patient(), &again(callback, import, call)).await;
             let silent: Arc<dyn Handler> = Arc::new(Silent);
             filtered.surroundings.destinations.set("up", &silent);
