@@ -2,7 +2,7 @@
 
 use crate::body::{self, ResponseBody};
 use crate::check;
-use crate::handler::{Body, Handler, RequestId, Via, empty, is_reset};
+use crate::handler::{Body, Handler, Notes, RequestId, Via, empty, is_reset};
 use crate::id::{self, X_REQUEST_ID};
 use crate::line::Line;
 use crate::notice::Notice;
@@ -64,6 +64,9 @@ async fn exchange(
             head.extensions.insert(RequestId(id.clone()));
             if let Some(handshake) = flight.line.handshake.get() {
                 head.extensions.insert(handshake.clone());
+            }
+            if let Some(entry) = &flight.entry {
+                head.extensions.insert(entry.notes.clone());
             }
             let body = body::request(incoming, limits.body_idle);
             let response = match &flight.line.shared.work {
@@ -138,6 +141,7 @@ struct Entry {
     status: u16,
     served: Option<Served>,
     via: Option<Via>,
+    notes: Notes,
     bytes: u64,
     broken: bool,
 }
@@ -162,6 +166,7 @@ impl Flight {
             status: 0,
             served: None,
             via: None,
+            notes: Notes::default(),
             bytes: 0,
             broken: false,
         }));
@@ -243,7 +248,7 @@ impl Drop for Flight {
             broken: entry.broken,
             route: entry.served.as_ref().map(|served| &*served.route),
             to: entry.served.as_ref().map(|served| &*served.to),
-            proxied: entry.via.as_ref().map(|via| Proxied {
+            proxied: entry.via.as_ref().or_else(|| entry.notes.via()).map(|via| Proxied {
                 server: via.server,
                 attempts: via.attempts,
                 waited: via.waited,

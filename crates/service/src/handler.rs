@@ -7,6 +7,8 @@ use http_body_util::{BodyExt, Empty, Full};
 use sampan_telemetry::Tried;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Bodies in both directions: pulled frame by frame, so whoever reads slowly slows the other side.
@@ -51,15 +53,15 @@ impl Depth {
 /// What a guest of this process may do at the handler that it calls: the names of its grant. Whoever comes over
 /// a socket has none of this.
 #[derive(Clone, Debug)]
-pub struct Granted(pub std::sync::Arc<[String]>);
+pub struct Granted(pub Arc<[String]>);
 
 /// What the gateway found out about a request: the route that matched.
 #[derive(Clone, Debug)]
 pub struct Matched {
     /// The route as written in the manifest.
-    pub route: std::sync::Arc<str>,
+    pub route: Arc<str>,
     /// The route without its trailing `/...`.
-    pub base: std::sync::Arc<str>,
+    pub base: Arc<str>,
     /// What stands for the trailing `/...`: empty or beginning with `/`.
     pub rest: String,
     /// The values of `:name` segments.
@@ -73,7 +75,7 @@ pub struct AskedHost(pub http::HeaderValue);
 /// What an upstream puts into a response's extensions: how it came by it.
 #[derive(Clone, Debug)]
 pub struct Via {
-    pub upstream: std::sync::Arc<str>,
+    pub upstream: Arc<str>,
     /// The server that gave the response, or, where `failure` says why there is none, was asked last.
     pub server: Option<SocketAddr>,
     /// Why the response is the gateway's own, as metrics name it.
@@ -91,7 +93,7 @@ pub struct Via {
     /// How many servers the upstream has.
     pub servers: usize,
     /// The connection to `server`, where there was one.
-    pub connection: Option<std::sync::Arc<ViaConnection>>,
+    pub connection: Option<Arc<ViaConnection>>,
 }
 
 /// A connection to a server of an upstream.
@@ -99,7 +101,37 @@ pub struct Via {
 pub struct ViaConnection {
     /// Our side's address.
     pub local: Option<SocketAddr>,
-    pub handshake: Option<std::sync::Arc<crate::Handshake>>,
+    pub handshake: Option<Arc<crate::Handshake>>,
+}
+
+/// In a request's extensions, where there is an access log: what an upstream leaves for it when nobody waits for its
+/// answer any more.
+#[derive(Clone, Debug, Default)]
+pub struct Notes(Arc<OnceLock<Via>>);
+
+impl Notes {
+    pub fn leave(&self, via: Via) {
+        // The first of several is as good as another.
+        let _ = self.0.set(via);
+    }
+
+    pub fn via(&self) -> Option<&Via> {
+        self.0.get()
+    }
+}
+
+/// In a request's extensions: whether nobody waits for its answer any more because that took too long.
+#[derive(Clone, Debug, Default)]
+pub struct Overdue(Arc<AtomicBool>);
+
+impl Overdue {
+    pub fn set(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.0.load(Relaxed)
+    }
 }
 
 /// In a response's extensions: whoever should have answered did not, and this says so in its place.

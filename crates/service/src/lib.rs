@@ -32,8 +32,8 @@ pub use client_tls::{ClientTls, system_roots};
 pub use exchange::Served;
 pub use filter::Filter;
 pub use handler::{
-    Answer, AskedHost, Body, BodyError, Depth, Granted, Handler, Matched, Peer, RequestId, Unanswered, Via,
-    ViaConnection, empty, full, is_reset, reset,
+    Answer, AskedHost, Body, BodyError, Depth, Granted, Handler, Matched, Notes, Overdue, Peer, RequestId,
+    Unanswered, Via, ViaConnection, empty, full, is_reset, reset,
 };
 pub use handshake::Handshake;
 pub use hop::remove_named_by_connection;

@@ -52,6 +52,7 @@ pub async fn run(
     let key = inner.key(&request);
     let prepared = headers::prepare(&mut request, &inner.spec);
     let (task, request) = Task::new(inner, key, request, &prepared).await?;
+    trace.upload.clone_from(&task.upload);
     // 3. A server's response.
     let (response, lease) = match total {
         None => task.run(request, trace).await?,
@@ -59,7 +60,10 @@ pub async fn run(
             let answered = Box::pin(timeout_at(total, task.run(request, trace)));
             match answered.await {
                 Ok(answered) => answered?,
-                Err(_) => return Err(task.overdue(trace)),
+                Err(_) => {
+                    trace.overdue(inner);
+                    return Err(Failure::Total);
+                }
             }
         }
     };
@@ -175,19 +179,6 @@ impl<'a> Task<'a> {
             inner.metrics.retries.inc();
             server = inner.pick(self.key, Some(&server))?;
         }
-    }
-
-    /// The time for the whole exchange is over while a server was asked: it had its chance, unless the request is not
-    /// whole yet because of the client.
-    fn overdue(&self, trace: &Trace) -> Failure {
-        let asked =
-            trace.server().filter(|_| !self.upload.as_ref().is_some_and(|upload| upload.is_awaited()));
-        let cluster = self.inner.cluster.load();
-        let server = asked.and_then(|asked| cluster.servers.iter().find(|one| one.address == asked));
-        if let Some(server) = server {
-            self.inner.saw(server, Shown::NoAnswer);
-        }
-        Failure::Total
     }
 
     /// The request once more: itself, where no server has seen anything of it, or a copy.

@@ -47,7 +47,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use trace::Trace;
+use trace::Watch;
 
 /// A start waits for names no longer than this; what is found later is used from then on.
 const FIRST_LOOKUP: Duration = Duration::from_secs(3);
@@ -153,9 +153,9 @@ impl Handler for Upstream {
     fn handle(&self, request: Request<Body>) -> Answer<'_> {
         Box::pin(async move {
             let metrics = &self.inner.metrics;
-            let mut trace = Trace::default();
-            let answered = exchange::run(&self.inner, request, &mut trace).await;
-            let via = trace.via(&self.inner, answered.as_ref().err());
+            let mut watch = Watch::new(&self.inner, &request);
+            let answered = exchange::run(&self.inner, request, &mut watch.trace).await;
+            let via = watch.ended(answered.as_ref().err());
             let mut response = answered.unwrap_or_else(|failure| {
                 metrics.failed(failure.reason());
                 failure.respond()

@@ -2,7 +2,10 @@
 
 use super::Inner;
 use super::failure::Failure;
-use sampan_service::{Via, ViaConnection};
+use super::outlier::Shown;
+use super::wait::Upload;
+use http::Request;
+use sampan_service::{Body, Notes, Overdue, Via, ViaConnection};
 use sampan_telemetry::{Outcome, Tried};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +21,8 @@ pub struct Trace {
     connection: Option<Arc<ViaConnection>>,
     connecting: Duration,
     attempts: u32,
+    /// Of a body that is still with the client.
+    pub upload: Option<Arc<Upload>>,
     /// No more than there may be attempts.
     tried: Vec<Tried>,
 }
@@ -37,9 +42,15 @@ impl Trace {
         self.connection = Some(connection.clone());
     }
 
-    /// Who was asked last.
-    pub fn server(&self) -> Option<SocketAddr> {
-        self.server
+    /// The time for all is over while a server was asked: it had its chance, unless the request is not whole yet because
+    /// of the client.
+    pub fn overdue(&self, inner: &Inner) {
+        let asked = self.server.filter(|_| !self.upload.as_ref().is_some_and(|upload| upload.is_awaited()));
+        let cluster = inner.cluster.load();
+        let server = asked.and_then(|asked| cluster.servers.iter().find(|one| one.address == asked));
+        if let Some(server) = server {
+            inner.saw(server, Shown::NoAnswer);
+        }
     }
 
     /// Another attempt is made after this.
@@ -47,18 +58,64 @@ impl Trace {
         self.tried.extend(self.server.take().map(|server| Tried { server, outcome }));
     }
 
-    pub fn via(self, inner: &Inner, failure: Option<&Failure>) -> Via {
+    fn via(
+        &mut self,
+        inner: &Inner,
+        failure: Option<&'static str>,
+        transport_failure: Option<String>,
+    ) -> Via {
         Via {
             upstream: inner.name.clone(),
             server: self.server,
-            failure: failure.map(Failure::reason),
-            transport_failure: failure.and_then(Failure::of_transport),
+            failure,
+            transport_failure,
             attempts: self.attempts,
             waited: self.begun.map_or_else(Default::default, |begun| begun.elapsed()),
             connecting: self.connecting,
-            tried: self.tried,
+            tried: std::mem::take(&mut self.tried),
             servers: inner.cluster.load().servers.len(),
-            connection: self.connection,
+            connection: self.connection.take(),
+        }
+    }
+}
+
+/// Looks after a request that may be given up at any time.
+pub struct Watch<'a> {
+    pub trace: Trace,
+    inner: &'a Inner,
+    notes: Option<Notes>,
+    overdue: Option<Overdue>,
+    ended: bool,
+}
+
+impl<'a> Watch<'a> {
+    pub fn new(inner: &'a Inner, request: &Request<Body>) -> Self {
+        let extensions = request.extensions();
+        let (notes, overdue) = (extensions.get().cloned(), extensions.get().cloned());
+        Watch { trace: Trace::default(), inner, notes, overdue, ended: false }
+    }
+
+    pub fn ended(&mut self, failure: Option<&Failure>) -> Via {
+        self.ended = true;
+        let (reason, transport) = (failure.map(Failure::reason), failure.and_then(Failure::of_transport));
+        self.trace.via(self.inner, reason, transport)
+    }
+}
+
+impl Drop for Watch<'_> {
+    /// Given up: the client has left, or its route gives no more time, which is as if the upstream gave none.
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let late = self.overdue.as_ref().is_some_and(Overdue::is_set);
+        if late {
+            self.inner.metrics.failed(Failure::Total.reason());
+            self.trace.overdue(self.inner);
+        }
+        if let Some(notes) = &self.notes {
+            let reason = if late { Failure::Total.reason() } else { "cancelled" };
+            notes.leave(self.trace.via(self.inner, Some(reason), None));
         }
     }
 }

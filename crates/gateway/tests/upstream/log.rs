@@ -1,27 +1,78 @@
 //! The access log says which servers were asked, how often, and for how long.
 
 use crate::{Proxy, head, listen, named, parts, spec};
-use sampan_app::{RetryOn, Upstream as Spec};
+use sampan_app::{Outlier, RetryOn, Route, Target, Upstream as Spec};
+use sampan_gateway::{Handlers, Router, Upstream};
+use sampan_service::Handler;
 use sampan_telemetry::{AccessLog, LogFields, LogTarget};
 use sampan_testing::{TcpServer, free_port, temp_dir};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the log says of one request to an upstream, and the status that the client got.
 fn logged(spec: Spec, request: &str) -> (String, Value) {
+    let (status, line, _) = logged_within(spec, request, None);
+    (status, line)
+}
+
+/// With a time that the route gives.
+fn logged_within(spec: Spec, request: &str, time: Option<Duration>) -> (String, Value, Arc<Upstream>) {
     let folder = temp_dir();
     let path = folder.path().join("access.log");
     let log = AccessLog::open(&LogTarget::File(path.clone()), LogFields::default()).unwrap();
     let proxy = Proxy::start(spec);
-    let server = listen(proxy.upstream.clone(), None, Some(log.clone()));
+    let handler: Arc<dyn Handler> = match time {
+        None => proxy.upstream.clone(),
+        Some(timeout) => routed(&proxy.upstream, timeout),
+    };
+    let server = listen(handler, None, Some(log.clone()));
     let answer = crate::exchange(server.addresses()[0], request.as_bytes());
     // All of its connections are over then, so the line is queued.
     drop(server);
     log.flush();
     let line = std::fs::read_to_string(path).unwrap();
-    (parts(&answer).0.to_owned(), serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}")))
+    let line = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+    (parts(&answer).0.to_owned(), line, proxy.upstream.clone())
+}
+
+/// A route to an upstream that gives it so much time.
+fn routed(upstream: &Arc<Upstream>, timeout: Duration) -> Arc<dyn Handler> {
+    let mut route = Route::new("/...", Target::Upstream("shop".into()));
+    route.policy.timeout = Some(timeout);
+    let upstream: Arc<dyn Handler> = upstream.clone();
+    let handlers = Handlers { upstreams: [("shop".to_owned(), upstream)].into(), ..Handlers::default() };
+    Arc::new(Router::new("app", &[route], &handlers).unwrap())
+}
+
+/// A client that leaves before there is an answer.
+#[test]
+fn who_was_asked_when_the_client_left_is_said() {
+    let (sender, asked) = std::sync::mpsc::channel();
+    let silent = TcpServer::start(move |mut stream| {
+        head(&mut stream);
+        sender.send(()).unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink()).map(drop)
+    });
+    let folder = temp_dir();
+    let path = folder.path().join("access.log");
+    let log = AccessLog::open(&LogTarget::File(path.clone()), LogFields::default()).unwrap();
+    let proxy = Proxy::start(spec(&[silent.address]));
+    let server = listen(proxy.upstream.clone(), None, Some(log.clone()));
+    let mut client = crate::connect(server.addresses()[0]);
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    asked.recv_timeout(sampan_testing::PATIENCE).unwrap();
+    drop(client);
+    crate::until("the line", || {
+        log.flush();
+        std::fs::read_to_string(&path).is_ok_and(|text| !text.is_empty())
+    });
+    let line: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(fields(&line), json!([silent.address.to_string(), 1, "cancelled", null]));
+    assert_eq!(line["status"], 0);
+    assert_eq!(proxy.upstream.available(), [silent.address]);
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
@@ -73,6 +124,14 @@ fn why_there_is_no_answer_is_said() {
     let expected = json!([silent.address.to_string(), 1, "total", null]);
     assert_eq!((status.as_str(), fields(&line)), ("504", expected));
     assert!(line["upstream_ms"].as_f64().unwrap() >= 49.0, "{line}");
+
+    // The route gives no more time, and the server has had its chance.
+    let mut slow = spec(&[silent.address, SocketAddr::from(([127, 0, 0, 1], free_port()))]);
+    slow.outlier = Some(Outlier { failures: Some(1), ..Outlier::default() });
+    let expected = json!([silent.address.to_string(), 1, "total", null]);
+    let (status, line, upstream) = logged_within(slow, GET, Some(Duration::from_millis(50)));
+    assert_eq!((status.as_str(), fields(&line)), ("504", expected));
+    assert!(!upstream.available().contains(&silent.address));
 
     // Nobody was asked.
     let (status, line) = logged(spec(&[]), GET);
