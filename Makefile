@@ -19,7 +19,7 @@ wordpress: ## build Sampan, fetch WordPress and PHP, and serve them
 test: ## install what the tests need, build the guests, run every test
 	scripts/install-test-needs.sh
 	cargo xtask guests
-	cargo test --workspace
+	cargo xtask test
 	cargo xtask fuzz 5
 
 check: ## formatting, lints, the tree's own rules, licences and sources of dependencies

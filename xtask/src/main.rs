@@ -1,10 +1,11 @@
-//! `cargo xtask`: the project's own tools. `guests` builds the test programs, `fuzz` runs the fuzz targets,
-//! `tidy` checks the tree, `bench` compares with a peer.
+//! `cargo xtask`: the project's own tools. `guests` builds the test programs, `test` runs the tests, `fuzz` runs the fuzz
+//! targets, `tidy` checks the tree, `bench` compares with a peer.
 
 mod bench;
 mod fuzz;
 mod guests;
 mod paths;
+mod test;
 mod tidy;
 
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const USAGE: &str = "\
+cargo xtask test                       run all tests, and the few that failed once more, alone
 cargo xtask guests [NAME...]           build the programs in guests/ (all, or those named)
 cargo xtask fuzz SECONDS [TARGET...]   feed each decoder in fuzz/ with random input for so long
 cargo xtask tidy                       check what clippy and rustfmt cannot
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let result = match arguments.split_first() {
         Some((verb, names)) if verb == "guests" => guests::build(names),
         Some((verb, [seconds, targets @ ..])) if verb == "fuzz" => fuzz::run(seconds, targets),
+        Some((verb, [])) if verb == "test" => test::run(),
         Some((verb, [])) if verb == "tidy" => tidy::check(),
         Some((verb, [])) => bench::run(verb, None).unwrap_or_else(|| Err(USAGE.into())),
         Some((verb, [sampan])) => bench::run(verb, Some(sampan)).unwrap_or_else(|| Err(USAGE.into())),

@@ -33,6 +33,18 @@ pub fn read(path: &Path, env_files: &[PathBuf]) -> Read {
     read_manifest(path, &surroundings)
 }
 
+/// Reads the manifest of a container with the variables of its environment. An app of Spin gets the variable `x` also
+/// from `X`, as Spin's shim has it (spinframework/containerd-shim-spin, `containerd-shim-spin/src/utils.rs`).
+pub fn read_contained(path: &Path, env: &[(String, String)]) -> Read {
+    let value = |name: &str| env.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let is_spin = path.file_name().is_some_and(|name| name == "spin.toml");
+    let lookup = |name: &str| {
+        let bare = name.strip_prefix("SPIN_VARIABLE_").filter(|_| is_spin);
+        value(name).or_else(|| value(bare?))
+    };
+    read_manifest(path, &Surroundings::new(&lookup))
+}
+
 /// Prints findings on standard error.
 pub fn print(diagnostics: &[Diagnostic]) {
     // Nobody is left to tell if the stream is closed.

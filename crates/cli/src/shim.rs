@@ -3,7 +3,9 @@
 use crate::guest;
 use oci_spec::runtime::{LinuxIdMapping, Spec};
 use rustix::fs::Uid;
-use sampan_shim::{Guests, Run};
+use sampan_images::{Descriptor, Images};
+use sampan_shim::{Files, Guests, Open, Run, Target};
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -15,11 +17,31 @@ use std::process::ExitCode;
 const CACHE: &str = "/var/cache/sampan";
 
 pub fn main() -> ExitCode {
-    sampan_shim::main(Guests { prepare })
+    sampan_shim::main(Guests { prepare, artifact })
+}
+
+/// Files of images that containerd does not unpack, beside the native code that is made of them.
+fn artifact(target: &Target, open: Open<'_>) -> Result<Option<Files>, String> {
+    let digest = target.digest.parse().map_err(|error| format!("{error}"))?;
+    let target = Descriptor {
+        media_type: target.media_type.clone(),
+        digest,
+        size: target.size,
+        platform: None,
+        annotations: BTreeMap::new(),
+    };
+    let images = Images::at(cache_folder().join("artifacts"));
+    let found = images.artifact(&target, &mut |one| open(&one.digest.to_string()));
+    let found = found.map_err(|error| error.to_string())?;
+    Ok(found.map(|found| Files { folder: found.folder, entry: found.entry }))
+}
+
+fn cache_folder() -> PathBuf {
+    std::env::var_os("SAMPAN_CACHE_DIR").map_or(CACHE.into(), PathBuf::from)
 }
 
 fn prepare(spec: &Spec, rootfs: &Path) -> Result<Run, String> {
-    let cache = std::env::var_os("SAMPAN_CACHE_DIR").map_or(CACHE.into(), PathBuf::from);
+    let cache = cache_folder();
     use_cache(&cache);
     // Volumes are mounted in the container already: they are below its `/`, and not where they are on the host.
     let mut spec = spec.clone();

@@ -1,6 +1,8 @@
 //! What `sampan kube` prints, read by others: a YAML parser, and Kubernetes' own schemas.
 
-use sampan_testing::{Finished, finish, pip_packages, sampan, temp_dir};
+use sampan_testing::oci::Artifact;
+use sampan_testing::servers::Registry;
+use sampan_testing::{Finished, finish, guest, pip_packages, sampan, temp_dir};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -41,6 +43,22 @@ fn an_image_is_a_runtime_class_a_deployment_and_a_service() {
         finished.stdout
     );
     assert!(finished.stdout.contains("args:\n        - once\n"), "{}", finished.stdout);
+}
+
+#[test]
+fn an_artifact_gets_the_command_that_it_lacks() {
+    let Some(registry) = Registry::start() else { return };
+    let wasm = fs::read(guest("hello")).unwrap();
+    let data = temp_dir();
+    let ours = |args: &[&str]| finish(sampan().env("SAMPAN_DATA_DIR", data.path()).args(args), "");
+    for (name, artifact) in [("spin", Artifact::spin(&wasm, &[])), ("wasm", Artifact::wasm(&[], &wasm))] {
+        artifact.push(&registry, name, "1");
+        let image = registry.reference(&format!("{name}:1"));
+        assert!(!ours(&["kube", &image]).stdout.contains("command:"), "it is not here yet");
+        assert_eq!(ours(&["pull", &image]).code, 0);
+        let text = ours(&["kube", &image]).stdout;
+        assert!(text.contains("command:\n        - /\n"), "{text}");
+    }
 }
 
 #[test]

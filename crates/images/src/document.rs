@@ -67,7 +67,7 @@ impl Platform {
 
     /// Whether an image for `other` does for this one.
     pub fn is_met_by(&self, other: &Platform) -> bool {
-        self.os == other.os
+        self.os.eq_ignore_ascii_case(&other.os)
             && self.architecture == other.architecture
             && (self.variant.is_none() || self.variant == other.variant)
     }

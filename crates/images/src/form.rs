@@ -35,7 +35,7 @@ pub enum Form {
     Layers,
     /// Wasm files as they are.
     Wasm,
-    /// `rootfs` has the locked app as `/spin.json`; see `rootfs/spin.rs`.
+    /// `rootfs` has its manifest as `/spin.toml`; see `rootfs/spin.rs`.
     Spin,
 }
 
@@ -98,6 +98,23 @@ pub fn plan(digest: &Digest, manifest: &Manifest, config: &[u8]) -> Result<Plan,
                 "it is no image of files or wasm, but has {} with {:?}",
                 described.media_type, kinds
             ))
+        }
+    }
+}
+
+/// Whether it has files that are no archives: wasm files, or an app of Spin.
+pub fn has_artifact(manifest: &Manifest) -> bool {
+    let is_app = |one: &Descriptor| one.media_type == SPIN_APP;
+    manifest.layers.iter().any(|one| is_wasm(one) || is_app(one))
+        || manifest.config.as_ref().is_some_and(is_app)
+}
+
+impl Piece {
+    /// The layers that it is made of.
+    pub fn layers(&self) -> Vec<&Descriptor> {
+        match self {
+            Piece::Archive { layer, .. } | Piece::File { layer, .. } => vec![layer],
+            Piece::Spin { app, layers } => layers.iter().chain([app]).collect(),
         }
     }
 }
@@ -242,7 +259,7 @@ fn spin(digest: &Digest, manifest: &Manifest, app: &Descriptor, config: &[u8]) -
     let said: Option<ImageConfiguration> = serde_json::from_slice(config).ok();
     let has_config = manifest.config.as_ref().is_some_and(|one| one.media_type != SPIN_APP) && said.is_some();
     let inner =
-        ConfigBuilder::default().entrypoint(vec!["/spin.json".to_owned()]).build().unwrap_or_default();
+        ConfigBuilder::default().entrypoint(vec!["/spin.toml".to_owned()]).build().unwrap_or_default();
     let mut config =
         said.filter(|_| has_config).unwrap_or_else(|| configuration("wasip1", None, Config::default()));
     let labels = config.config().as_ref().and_then(|config| config.labels().clone());

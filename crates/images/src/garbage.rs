@@ -78,7 +78,7 @@ impl Images {
 }
 
 /// Removes what is garbage in a folder; how many bytes. What cannot be removed now is met again next time.
-fn sweep(folder: &Path, is_garbage: impl Fn(&str) -> bool) -> u64 {
+pub fn sweep(folder: &Path, is_garbage: impl Fn(&str) -> bool) -> u64 {
     let mut bytes = 0;
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -96,7 +96,7 @@ fn sweep(folder: &Path, is_garbage: impl Fn(&str) -> bool) -> u64 {
     bytes
 }
 
-fn tree_bytes(root: &Path) -> u64 {
+pub fn tree_bytes(root: &Path) -> u64 {
     let mut total = 0;
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {

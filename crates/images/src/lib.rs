@@ -4,6 +4,7 @@
 //! answers one question for apps and filters, out of a cache: which file is the code that a reference means?
 
 mod archive;
+mod artifact;
 mod auth;
 mod blob;
 mod build;
@@ -26,6 +27,7 @@ mod rootfs;
 mod store;
 mod transfer;
 
+pub use artifact::{Artifact, Open};
 pub use build::{Bring, BuildError, BuildEvent, BuildSettings, build, build_app, context_of, epoch_s};
 pub use client::Timeouts;
 pub use code::{MODULE_MAX_BYTES, Observer, Progress, Settings, code};

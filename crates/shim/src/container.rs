@@ -3,6 +3,7 @@
 //! Whatever changes a container holds its lock, and announces what it did before it lets go of it. So events come in the
 //! order in which things happened, also that of a process that ends at once: its exit waits for its start.
 
+use crate::Guests;
 use crate::cgroup::Cgroup;
 use crate::events::{Publisher, timestamp};
 use crate::execs::Exec;
@@ -23,6 +24,9 @@ use tokio::sync::{Mutex, MutexGuard};
 /// What all containers of a shim share.
 pub struct Shared {
     pub namespace: String,
+    /// Of containerd's gRPC socket.
+    pub address: String,
+    pub guests: Guests,
     pub events: Publisher,
     pub reaper: Reaper,
 }

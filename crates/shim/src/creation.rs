@@ -1,5 +1,6 @@
 //! `Create`: from containerd's request to a container whose first process waits for its start.
 
+use crate::artifact::{self, Known};
 use crate::cgroup::Cgroup;
 use crate::container::{Container, Inner, Shared, blocking, clean_up};
 use crate::fail::{Context, Fail, Result};
@@ -35,7 +36,7 @@ pub async fn create(shared: Arc<Shared>, asked: &CreateTaskRequest) -> Result<Ar
         stderr: asked.stderr.clone(),
         terminal: asked.terminal,
     };
-    let request = Request {
+    let mut request = Request {
         id: asked.id.clone(),
         state: state.clone(),
         bundle: bundle.clone(),
@@ -44,13 +45,14 @@ pub async fn create(shared: Arc<Shared>, asked: &CreateTaskRequest) -> Result<Ar
         terminal: asked.terminal,
         systemd_cgroup: options.systemd_cgroup,
         no_pivot_root: options.no_pivot_root,
+        artifact: Known::Nothing,
     };
 
     // 2. The process. What fails leaves nothing behind.
     let (owner, kept) = (shared.clone(), streams.clone());
     let (mut launched, held, copied, cgroup) = blocking(move || {
         state::create(&request.state)?;
-        let made = make(&owner, &request, &kept);
+        let made = make(&owner, &mut request, &kept);
         if made.is_err() {
             // The first error is the one to tell.
             let subject = Subject { id: &request.id, bundle: &request.bundle, reaper: Some(&owner.reaper) };
@@ -83,10 +85,21 @@ pub async fn create(shared: Arc<Shared>, asked: &CreateTaskRequest) -> Result<Ar
 
 type Made = (launch::Launched, io::Held, Option<(std::os::fd::OwnedFd, std::os::fd::OwnedFd)>, Cgroup);
 
-fn make(shared: &Shared, request: &Request, streams: &Streams) -> Result<Made> {
+fn make(shared: &Shared, request: &mut Request, streams: &Streams) -> Result<Made> {
     let owner = Owner { namespace: &shared.namespace, id: &request.id };
     let opened = io::open_all(streams, &owner, &shared.reaper)?;
-    let launched = launch::launch(&shared.reaper, request, opened.ends)?;
+    // Once more, because who reads a FIFO takes its last writer's end for the end.
+    let ends = io::again(&opened.ends)?;
+    let launched = match launch::launch(&shared.reaper, request, ends)? {
+        Some(launched) => launched,
+        None => {
+            request.artifact = artifact::find(shared, &request.id)?;
+            let launched = launch::launch(&shared.reaper, request, opened.ends)?;
+            launched.ok_or_else(|| {
+                Fail::internal("cannot make the container's process", "its entry is missing")
+            })?
+        }
+    };
     // Now, because a process that has ended is in no group.
     let cgroup = Cgroup::of(launched.pid).context("the container's control group")?;
     Ok((launched, opened.held, opened.copied, cgroup))

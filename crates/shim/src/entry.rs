@@ -16,8 +16,20 @@ fn is_by_name(path: &Path) -> bool {
 }
 
 pub fn is_guest(spec: &Spec, rootfs: &Path) -> bool {
-    let Some(process) = spec.process() else { return false };
-    let Some(first) = process.args().as_ref().and_then(|args| args.first()) else { return false };
+    let Some((path, mut file)) = find(spec, rootfs) else { return false };
+    let mut head = [0; 4];
+    is_by_name(&path) || (file.read_exact(&mut head).is_ok() && head == MAGIC)
+}
+
+/// Whether there is anything to start at all, as far as the image goes: a volume may bring it.
+pub fn is_there(spec: &Spec, rootfs: &Path) -> bool {
+    find(spec, rootfs).is_some()
+}
+
+/// The file that the first argument names, as a path, or as a name in a folder of `PATH`.
+fn find(spec: &Spec, rootfs: &Path) -> Option<(PathBuf, File)> {
+    let process = spec.process().as_ref()?;
+    let first = process.args().as_ref()?.first()?;
     // `path#function` enters another function than `_start`.
     let path = Path::new(first.split_once('#').map_or(first.as_str(), |(path, _)| path));
     let is_bare = path.components().count() == 1 && !path.is_absolute();
@@ -29,15 +41,7 @@ pub fn is_guest(spec: &Spec, rootfs: &Path) -> bool {
         .unwrap_or_default();
     let folders = search.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let candidates = folders.chain([process.cwd().clone()]).map(|folder| folder.join(path));
-    let Some((path, mut file)) = candidates
-        .filter_map(|path| Some((open_inside(rootfs, &path)?, path)))
-        .map(|(file, path)| (path, file))
-        .next()
-    else {
-        return false;
-    };
-    let mut head = [0; 4];
-    is_by_name(&path) || (file.read_exact(&mut head).is_ok() && head == MAGIC)
+    candidates.filter_map(|path| open_inside(rootfs, &path).map(|file| (path, file))).next()
 }
 
 /// A regular file, with all links taken as the container would: none leads out of `rootfs`.

@@ -1,6 +1,7 @@
 //! Processes that join a container (`exec`): for a guest, a second one beside the first, of the same image and with the
 //! same grants.
 
+use crate::artifact::Known;
 use crate::container::{Container, Deleted, Inner, blocking};
 use crate::events::timestamp;
 use crate::fail::{Context, Fail, Result};
@@ -126,6 +127,7 @@ impl Container {
             terminal: streams.terminal,
             systemd_cgroup: false,
             no_pivot_root: false,
+            artifact: Known::Settled,
         };
         let process = self.launch(request, streams, id).await?;
         let pid = process.pid;
@@ -148,6 +150,8 @@ impl Container {
             let owner = Owner { namespace: &shared.namespace, id: &id };
             let opened = io::open_all(&streams, &owner, &shared.reaper)?;
             let launched = launch::launch(&shared.reaper, &request, opened.ends)?;
+            let launched =
+                launched.ok_or_else(|| Fail::internal("cannot run the process", "its entry is missing"))?;
             Ok((launched, opened.held, opened.copied, streams))
         })
         .await?;

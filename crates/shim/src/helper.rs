@@ -5,6 +5,7 @@
 //! waits for the start. The guest then runs in the child, with the code that was mapped here.
 
 use crate::args::Launch;
+use crate::artifact::{self, Known};
 use crate::executor::Workload;
 use crate::fail::{Context, Fail, Result};
 use crate::launch::{PACKET_MAX, Reply, Request};
@@ -35,10 +36,11 @@ pub fn run(launch: Launch, guests: Guests) -> Result<()> {
     }
     let made = make(&channel, launch, guests);
     let (reply, terminal) = match made {
-        Ok(made) => {
+        Ok(Some(made)) => {
             let Made { pid, has_own_pids, terminal, steps } = made;
             (Reply::Made { pid, has_own_pids, steps }, terminal)
         }
+        Ok(None) => return answer(&channel, &Reply::NoEntry, None),
         Err(fail) => (Reply::Failed { message: fail.message }, None),
     };
     answer(&channel, &reply, terminal.as_ref())?;
@@ -69,7 +71,8 @@ struct Made {
     steps: Vec<Step>,
 }
 
-fn make(channel: &OwnedFd, launch: Launch, guests: Guests) -> Result<Made> {
+/// `None` where there is nothing to start, and nobody has asked for an artifact.
+fn make(channel: &OwnedFd, launch: Launch, guests: Guests) -> Result<Option<Made>> {
     // 1. What is asked for. It stays in the socket, in case that this program begins anew.
     let mut bytes = vec![0; PACKET_MAX];
     let (received, _) = recv(channel, &mut bytes[..], RecvFlags::PEEK).context("cannot hear the server")?;
@@ -86,14 +89,15 @@ fn make(channel: &OwnedFd, launch: Launch, guests: Guests) -> Result<Made> {
         steps.push(step("mount the root file system", began));
     }
     let made = make_process(channel, launch, guests, &request, mounted.as_deref(), &mut steps);
-    if let Some(rootfs) = mounted.filter(|_| made.is_err()) {
+    if let Some(rootfs) = mounted.filter(|_| !matches!(made, Ok(Some(_)))) {
         mounts::unmount_all(&rootfs);
     }
     if made.is_ok() {
-        // Taken at last: what comes next is the acknowledgement.
+        // Taken at last: what comes next is the acknowledgement. Who closes a socket with something in it takes away what
+        // it has sent.
         recv(channel, &mut bytes[..], RecvFlags::empty()).context("cannot hear the server")?;
     }
-    made.map(|made| Made { steps, ..made })
+    Ok(made?.map(|made| Made { steps, ..made }))
 }
 
 fn make_process(
@@ -103,13 +107,23 @@ fn make_process(
     request: &Request,
     mounted: Option<&Path>,
     steps: &mut Vec<Step>,
-) -> Result<Made> {
+) -> Result<Option<Made>> {
     // 2. The description, as it will be run.
     let mut spec = describe(request)?;
     let rootfs = &match mounted {
         Some(rootfs) => rootfs.to_owned(),
         None => spec::root(&spec, &request.bundle)?,
     };
+    match &request.artifact {
+        Known::Nothing if !entry::is_there(&spec, rootfs) => return Ok(None),
+        Known::Files(files) => {
+            if launch.again.is_none() {
+                artifact::lay(files, rootfs)?;
+            }
+            artifact::enter(&mut spec, &files.entry);
+        }
+        Known::Nothing | Known::Settled => {}
+    }
     let is_guest = entry::is_guest(&spec, rootfs);
     let filters = match spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) {
         Some(profile) => seccomp::compile(profile)?,
@@ -143,7 +157,7 @@ fn make_process(
     let pid = build(request, &spec, workload, console.as_ref())?;
     steps.push(step("make the process", began));
     let terminal = console.map(Console::accept).transpose()?;
-    Ok(Made { pid, has_own_pids, terminal, steps: Vec::new() })
+    Ok(Some(Made { pid, has_own_pids, terminal, steps: Vec::new() }))
 }
 
 /// The container's description, with the process that is to run.

@@ -70,6 +70,13 @@ pub fn open_all(streams: &Streams, owner: &Owner, reaper: &Reaper) -> Result<Ope
     Ok(Opened { ends: [stdin, stdout, stderr], held, copied: None })
 }
 
+/// The same ends once more.
+pub fn again(ends: &[OwnedFd; 3]) -> Result<[OwnedFd; 3]> {
+    let one = |end: &OwnedFd| end.try_clone().context("a standard stream");
+    let [stdin, stdout, stderr] = ends;
+    Ok([one(stdin)?, one(stdout)?, one(stderr)?])
+}
+
 fn null() -> Result<OwnedFd> {
     open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).context("cannot open /dev/null")
 }

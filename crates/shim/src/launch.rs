@@ -4,6 +4,7 @@
 //! one), then an empty acknowledgement, after which the helper ends and the process becomes the server's child. Until
 //! then it is the helper's, so that it cannot end and be forgotten before the server knows its number.
 
+use crate::artifact;
 use crate::fail::{Context, Fail, Result};
 use crate::mounts::Mount;
 use crate::reaper::{Exits, Reaper};
@@ -37,12 +38,21 @@ pub struct Request {
     pub terminal: bool,
     pub systemd_cgroup: bool,
     pub no_pivot_root: bool,
+    pub artifact: artifact::Known,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Reply {
-    Made { pid: i32, has_own_pids: bool, steps: Vec<Step> },
-    Failed { message: String },
+    Made {
+        pid: i32,
+        has_own_pids: bool,
+        steps: Vec<Step>,
+    },
+    /// The entry is not in the root file system, and nobody has asked for an artifact yet.
+    NoEntry,
+    Failed {
+        message: String,
+    },
 }
 
 /// A process that waits to be started, or an `exec` that runs.
@@ -59,8 +69,8 @@ pub struct Launched {
 /// Variables of the server that the helper needs; a container can read what its process was started with, so no other.
 const VARIABLES: [&str; 4] = ["HOME", "PATH", "SAMPAN_CACHE_DIR", "XDG_CACHE_HOME"];
 
-/// Blocks until the process is there.
-pub fn launch(reaper: &Reaper, request: &Request, streams: [OwnedFd; 3]) -> Result<Launched> {
+/// Blocks until the process is there; `None` where its entry is not ([`Reply::NoEntry`]).
+pub fn launch(reaper: &Reaper, request: &Request, streams: [OwnedFd; 3]) -> Result<Option<Launched>> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .context("cannot make a pair of sockets")?;
     let [stdin, stdout, stderr] = streams.map(Stdio::from);
@@ -87,11 +97,12 @@ pub fn launch(reaper: &Reaper, request: &Request, streams: [OwnedFd; 3]) -> Resu
     let (reply, terminal) = receive(&ours)?;
     let launched = match reply {
         None => Err(Fail::internal("cannot make the container's process", "the helper process died")),
+        Some(Reply::NoEntry) => Ok(None),
         Some(Reply::Failed { message }) => Err(Fail::new(Code::UNKNOWN, message)),
         Some(Reply::Made { pid, has_own_pids, steps }) => adopt(reaper, pid)
-            .map(|(handle, exits)| Launched { pid, handle, exits, terminal, has_own_pids, steps }),
+            .map(|(handle, exits)| Some(Launched { pid, handle, exits, terminal, has_own_pids, steps })),
     };
-    if launched.is_ok() {
+    if let Ok(Some(_)) = &launched {
         send(&ours, &[0], SendFlags::NOSIGNAL).context("cannot answer the helper process")?;
     }
     drop(ours);

@@ -8,9 +8,11 @@
 //! container's process comes to be).
 
 mod args;
+mod artifact;
 mod bootstrap;
 mod cgroup;
 mod container;
+mod content;
 mod creation;
 mod delete;
 mod entry;
@@ -40,19 +42,24 @@ mod steps;
 mod syscalls;
 mod traced;
 
+pub use artifact::{Files, Open};
+pub use content::Target;
+
 use args::{Action, Args};
 use oci_spec::runtime::Spec;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// What turns a container's process into a guest. Plain functions, because it crosses into another process.
+/// What turns a container's process into a guest. Plain functions, because they cross into another process.
 #[derive(Clone, Copy)]
 pub struct Guests {
     /// Finds the entry (`process.args` of the spec, in the root file system at the path) and its native code. If the
     /// code must be compiled, threads may be started and the code must be in a cache afterwards: the process is then
     /// begun anew, because a process with threads cannot be forked.
     pub prepare: fn(&Spec, &Path) -> Result<Run, String>,
+    /// Makes the files of an image that containerd does not unpack. None where it unpacks all there is.
+    pub artifact: fn(&Target, Open<'_>) -> Result<Option<Files>, String>,
 }
 
 /// Runs a guest whose `/` is the folder at the path, and returns its exit code.
@@ -87,7 +94,7 @@ pub fn main(guests: Guests) -> ExitCode {
             println!("{}:\n  Version:  {}", argv0.display(), env!("CARGO_PKG_VERSION"));
             Ok(())
         }
-        Action::Serve => server::run(&args),
+        Action::Serve => server::run(&args, guests),
         Action::Launch(launch) => helper::run(launch, guests),
     });
     match result {

@@ -1,5 +1,6 @@
 //! The shim's server: one process for a container or a pod, from `start` until its last container is deleted.
 
+use crate::Guests;
 use crate::args::Args;
 use crate::container::Shared;
 use crate::events::Publisher;
@@ -21,24 +22,25 @@ const FLUSH_MAX: Duration = Duration::from_secs(5);
 const TRACES_MAX: Duration = Duration::from_secs(2);
 
 /// One thread does everything; what blocks has threads that go when they are idle.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args, guests: Guests) -> Result<()> {
     reaper::adopt_orphans().context("cannot adopt orphans")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(Duration::from_secs(1))
         .build()
         .context("cannot start")?;
-    runtime.block_on(serve(args))
+    runtime.block_on(serve(args, guests))
 }
 
-async fn serve(args: &Args) -> Result<()> {
+async fn serve(args: &Args, guests: Guests) -> Result<()> {
     let is_traced = traces::start("containerd-shim-sampan-v1", "containerd", crate::complain);
     let listener = take_listener()?;
     let address = std::env::var("TTRPC_ADDRESS").unwrap_or_default();
     let (events, delivery) = Publisher::start(address, args.namespace.clone());
     let reaper = Reaper::default();
     tokio::spawn(reaper.run().context("cannot wait for children")?);
-    let pod = Arc::new(Pod::new(Shared { namespace: args.namespace.clone(), events, reaper }));
+    let (namespace, address) = (args.namespace.clone(), args.address.clone());
+    let pod = Arc::new(Pod::new(Shared { namespace, address, guests, events, reaper }));
 
     let listener = Listener::try_from(listener).context("cannot listen")?;
     let mut server =

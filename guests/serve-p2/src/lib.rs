@@ -67,6 +67,10 @@ impl wasip2::exports::http::incoming_handler::Guest for Serve {
                 subscribe_duration(query.parse::<u64>().unwrap() * 1_000_000).block();
                 text(out, 200, "slow");
             }
+            "/file" => match std::fs::read_to_string(query) {
+                Ok(content) => text(out, 200, &content),
+                Err(error) => text(out, 404, &error.to_string()),
+            },
             "/loop" => loop {
                 std::hint::black_box(0);
             },

@@ -37,7 +37,7 @@ pub fn serve(
 
 /// An app by its manifest. What it may reach is what its manifest says; its files are the container's.
 fn app(entry: &Entry, grants: Grants) -> Result<App, Fail> {
-    let read = manifest::read(&entry.file, &[]);
+    let read = manifest::read_contained(&entry.file, &grants.env);
     let (mut app, doubtful) = read.map_err(|errors| Fail::shown(manifest::rendered(&errors)))?;
     manifest::print(&doubtful);
     // What would be this machine alone is the container alone here.

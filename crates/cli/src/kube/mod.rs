@@ -9,7 +9,7 @@ mod yaml;
 use crate::fail::{Fail, print_stdout};
 use crate::images;
 use sampan_app::parse_size;
-use sampan_images::{Images, Reference};
+use sampan_images::{Form, Image, Images, Reference};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use yaml::documents;
@@ -116,12 +116,18 @@ fn of_image(args: &Args) -> Result<Vec<Value>, Fail> {
     let image = args.image.as_deref().unwrap_or_default();
     let reference = images::reference(image)?;
     let name = name(args, &reference)?;
+    let known = Images::of_user().and_then(|images| images.find(image).ok());
     let port = match args.port {
         Some(0) => None,
         Some(port) => Some(port),
-        None => Some(exposed(image).unwrap_or(PORT)),
+        None => Some(known.as_ref().and_then(exposed).unwrap_or(PORT)),
     };
-    let mut all = vec![runtime_class(), deployment(args, &name, image, port)?];
+    let mut deployment = deployment(args, &name, image, port)?;
+    if known.is_some_and(|image| image.form != Form::Layers) {
+        // An artifact has no command, without which containerd starts nothing. The shim knows what this means.
+        deployment["spec"]["template"]["spec"]["containers"][0]["command"] = json!(["/"]);
+    }
+    let mut all = vec![runtime_class(), deployment];
     all.extend(port.map(|port| service(args, &name, port)));
     Ok(all)
 }
@@ -142,9 +148,8 @@ fn name(args: &Args, reference: &Reference) -> Result<String, Fail> {
         .help("give one by --name: lower case letters, digits and `-`, at most 63 of them, a letter first"))
 }
 
-/// The first TCP port of the image, if it is here.
-fn exposed(image: &str) -> Option<u16> {
-    let image = Images::of_user()?.find(image).ok()?;
+/// The first TCP port of the image.
+fn exposed(image: &Image) -> Option<u16> {
     let ports = image.config.config().as_ref()?.exposed_ports().clone()?;
     ports.iter().find_map(|port| port.strip_suffix("/tcp").unwrap_or(port).parse().ok())
 }

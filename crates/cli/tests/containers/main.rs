@@ -7,6 +7,7 @@ mod large;
 mod lifecycle;
 mod rounds;
 mod served;
+mod spin_images;
 mod streams;
 mod usage;
 

@@ -4,7 +4,7 @@ use crate::Place;
 use sampan_testing::{guest, guest_for, http_send};
 use std::path::Path;
 
-fn get(port: u16, path: &str) -> (u16, String) {
+pub fn get(port: u16, path: &str) -> (u16, String) {
     let address = format!("127.0.0.1:{port}");
     let begun = std::time::Instant::now();
     loop {

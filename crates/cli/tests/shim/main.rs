@@ -1,5 +1,6 @@
 //! `containerd-shim-sampan-v1` under a real containerd: what users of `ctr` and of Kubernetes see.
 
+mod artifacts;
 mod docker;
 mod failures;
 mod hooks;

@@ -15,14 +15,13 @@ fn up(app: &App) -> Running {
     Running::start(sampan().arg("up").arg("-f").arg(app.path().join("sampan.toml")))
 }
 
+/// What comes back of a text; nothing from a connection that is one too many, which may be reset at any of these steps.
 fn say(address: &str, text: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(sampan_testing::PATIENCE)).unwrap();
-    stream.write_all(text.as_bytes()).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
     let mut answer = String::new();
-    // A connection that is one too many may be reset.
-    let _ = stream.read_to_string(&mut answer);
+    let said = stream.write_all(text.as_bytes()).and_then(|()| stream.shutdown(Shutdown::Write));
+    let _ = said.and_then(|()| stream.read_to_string(&mut answer));
     answer
 }
 

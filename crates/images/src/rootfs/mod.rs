@@ -1,6 +1,7 @@
 //! The files of an image: unpacked once, checked while they are, and shared by all who only read them.
 
 mod spin;
+mod spin_toml;
 pub mod tree;
 pub mod unpack;
 

@@ -1,11 +1,11 @@
 //! The files of an app of Spin in a registry (spinframework/spin, `crates/oci/src/client.rs` and `loader.rs`):
 //!
-//! - `/spin.json`: the locked app, as its maker pushed it.
+//! - `/spin.toml`: the manifest, made of the locked app (`spin_toml.rs`).
 //! - `/content/sha256/HEX`: what it names by digest: components, and files that are no assets of one.
 //! - `/assets/COMPONENT/…`: the files of each component, under the names that it sees.
 
 use super::unpack::{Budget, unpack};
-use super::{Layer, drain};
+use super::{Layer, drain, spin_toml};
 use crate::blob::Hasher;
 use crate::compression::plain;
 use crate::document::Descriptor;
@@ -15,6 +15,8 @@ use crate::{Digest, DigestAlgorithm, ImageError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,29 +24,63 @@ use std::path::{Path, PathBuf};
 /// A description, even with much content in it.
 const APP_MAX_BYTES: u64 = 16 << 20;
 
-/// What of a locked app names content.
+/// A locked app, as far as it matters here (spinframework/spin, `crates/locked-app/src/locked.rs`).
 #[derive(Deserialize)]
-struct App {
+pub struct App {
     #[serde(default)]
-    components: Vec<Component>,
+    pub metadata: Map<String, Value>,
+    #[serde(default)]
+    pub variables: BTreeMap<String, Variable>,
+    #[serde(default)]
+    pub triggers: Vec<Trigger>,
+    #[serde(default)]
+    pub components: Vec<Component>,
 }
 
 #[derive(Deserialize)]
-struct Component {
-    id: String,
+pub struct Variable {
+    /// Without one, the variable must be set where the app runs.
+    pub default: Option<String>,
     #[serde(default)]
-    files: Vec<File>,
+    pub secret: bool,
 }
 
 #[derive(Deserialize)]
-struct File {
+pub struct Trigger {
+    #[serde(default)]
+    pub id: String,
+    pub trigger_type: String,
+    pub trigger_config: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+pub struct Component {
+    pub id: String,
+    #[serde(default)]
+    pub metadata: Map<String, Value>,
+    pub source: Content,
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    #[serde(default)]
+    pub files: Vec<File>,
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+    #[serde(default)]
+    dependencies: Map<String, Value>,
+    #[serde(default)]
+    trigger_dependencies: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+pub struct File {
+    #[serde(flatten)]
     content: Content,
     path: String,
 }
 
 #[derive(Deserialize)]
-struct Content {
-    /// In base64.
+pub struct Content {
+    /// In base64: small content has no layer.
     inline: Option<String>,
     digest: Option<String>,
 }
@@ -59,7 +95,6 @@ pub fn lay(
     let text = images.layout.read(&app.digest, APP_MAX_BYTES)?;
     let read: App = serde_json::from_slice(&text)
         .map_err(|error| ImageError::Malformed(format!("its app of Spin is malformed: {error}")))?;
-    write(&root.join("spin.json"), &text)?;
     let content = root.join("content/sha256");
     fs::create_dir_all(&content).map_err(|error| ImageError::io(&content, error))?;
     for layer in layers {
@@ -72,11 +107,34 @@ pub fn lay(
     }
     for component in &read.components {
         let folder = assets(root, &component.id)?;
+        check_code(component, &content)?;
         for file in &component.files {
             asset(file, &folder, &content, budget)?;
         }
     }
-    Ok(())
+    let manifest = spin_toml::manifest(&read, |component| match digest(&component.source) {
+        Some(digest) => format!("content/sha256/{}", digest.hex),
+        None => String::new(),
+    });
+    write(&root.join("spin.toml"), manifest.as_bytes())
+}
+
+fn digest(content: &Content) -> Option<Digest> {
+    content.digest.as_ref()?.parse().ok()
+}
+
+/// Code is always a layer, also small one, and whole unless its maker kept it from being composed.
+fn check_code(component: &Component, content: &Path) -> Result<(), ImageError> {
+    let wrong = |what: &str| {
+        Err(ImageError::Malformed(format!("its app of Spin has a component {:?} {what}", component.id)))
+    };
+    if !component.dependencies.is_empty() || !component.trigger_dependencies.is_empty() {
+        return wrong("with dependencies beside it; push it without `--skip-compose`, so that it is whole");
+    }
+    match digest(&component.source) {
+        Some(digest) if content.join(&digest.hex).exists() => Ok(()),
+        _ => wrong("whose code is not in the image"),
+    }
 }
 
 /// An archive's files, each under its digest, by which the app names it.
@@ -141,8 +199,7 @@ fn asset(file: &File, folder: &Path, content: &Path, budget: &mut Budget) -> Res
         let Ok(bytes) = STANDARD.decode(inline) else { return wrong("whose content is not base64") };
         return write(&path, &bytes);
     }
-    let digest: Option<Digest> = file.content.digest.as_ref().and_then(|text| text.parse().ok());
-    let Some(digest) = digest else { return wrong("without content") };
+    let Some(digest) = digest(&file.content) else { return wrong("without content") };
     let from = content.join(&digest.hex);
     let Ok(found) = fs::metadata(&from) else { return wrong("whose content is not in the image") };
     let Some(left) = budget.bytes.checked_sub(found.len()) else { return wrong("too much") };

@@ -296,49 +296,50 @@ fn images_that_say_that_they_are_wasm() {
     assert_eq!(images.command(&image).unwrap(), ["/plugin.wasm"]);
 }
 
-#[test]
-fn apps_of_spin() {
+/// An app of Spin with one component, some layers, and these files.
+fn spin_app(files: serde_json::Value) -> serde_json::Value {
+    let code = digest(b"code").to_string();
+    json!({ "spin_lock_version": 1, "components": [
+        { "id": "web", "source": { "content_type": "application/wasm", "digest": code }, "files": files },
+    ] })
+}
+
+/// Keeps it as Spin pushes it; before Spin 2, the app was the image's configuration.
+fn keep_spin(images: &Images, app: &serde_json::Value, is_old: bool) -> Image {
     const APP: &str = crate::form::SPIN_APP;
     let packed = gzip(&Tar::default().file("x/b.txt", "in the archive").done());
+    let (app, config) = (app.to_string(), config(json!({}), &[]).to_string());
+    let parts: Vec<(&str, &[u8])> = vec![
+        ("application/vnd.wasm.content.layer.v1+wasm", b"code"),
+        ("application/vnd.wasm.content.layer.v1+data", b"text"),
+        (crate::form::SPIN_ARCHIVE, &packed),
+    ];
+    let mut layers: Vec<_> = parts.iter().map(|(kind, bytes)| crate::made::described(kind, bytes)).collect();
+    let mut described = crate::made::described(CONFIG, config.as_bytes());
+    let its = crate::made::described(APP, app.as_bytes());
+    if is_old {
+        described = its
+    } else {
+        layers.push(its)
+    }
+    let manifest = json!({ "schemaVersion": 2, "config": described, "layers": layers });
+    images.keep("x:1", &manifest, &[config.as_bytes(), app.as_bytes(), b"code", b"text", &packed]).unwrap()
+}
+
+#[test]
+fn apps_of_spin() {
     let (code, text) = (digest(b"code").to_string(), digest(b"text").to_string());
-    let inside = digest(b"in the archive").to_string();
-    let app = |files: serde_json::Value| {
-        json!({ "spin_lock_version": 1, "components": [
-            { "id": "web", "source": { "content_type": "application/wasm", "digest": code }, "files": files },
-        ] })
-    };
-    let files = json!([
-        { "content": { "digest": text }, "path": "a/a.txt" },
-        { "content": { "digest": inside }, "path": "b.txt" },
-        { "content": { "inline": "c21hbGw=", "digest": "sha256:00" }, "path": "small.txt" },
-    ]);
-    let make = |images: &Images, app: &serde_json::Value, is_old: bool| {
-        let app = app.to_string();
-        let config = config(json!({}), &[]);
-        let parts: Vec<(&str, &[u8])> = vec![
-            ("application/vnd.wasm.content.layer.v1+wasm", b"code"),
-            ("application/vnd.wasm.content.layer.v1+data", b"text"),
-            (crate::form::SPIN_ARCHIVE, &packed),
-        ];
-        let mut layers: Vec<_> =
-            parts.iter().map(|(kind, bytes)| crate::made::described(kind, bytes)).collect();
-        let text = config.to_string();
-        let mut described = crate::made::described(CONFIG, text.as_bytes());
-        let its = crate::made::described(APP, app.as_bytes());
-        if is_old {
-            described = its
-        } else {
-            layers.push(its)
-        }
-        let manifest = json!({ "schemaVersion": 2, "config": described, "layers": layers });
-        images.keep("x:1", &manifest, &[text.as_bytes(), app.as_bytes(), b"code", b"text", &packed]).unwrap()
-    };
+    let app = spin_app(json!([
+        { "digest": text, "path": "a/a.txt" },
+        { "digest": digest(b"in the archive").to_string(), "path": "b.txt" },
+        { "inline": "c21hbGw=", "digest": "sha256:00", "path": "small.txt" },
+    ]));
     for is_old in [false, true] {
         let (_folder, images) = images();
-        let image = make(&images, &app(files.clone()), is_old);
+        let image = keep_spin(&images, &app, is_old);
         assert_eq!(
             (image.form, images.command(&image).unwrap()),
-            (crate::Form::Spin, vec!["/spin.json".to_owned()])
+            (crate::Form::Spin, vec!["/spin.toml".to_owned()])
         );
         let root = images.rootfs(&image).unwrap();
         let read = |name: &str| {
@@ -349,24 +350,36 @@ fn apps_of_spin() {
             (read("assets/web/a/a.txt"), read("assets/web/b.txt")),
             ("text".into(), "in the archive".into())
         );
-        assert_eq!(
-            (read("assets/web/small.txt"), read("spin.json")),
-            ("small".into(), app(files.clone()).to_string())
-        );
+        assert_eq!(read("assets/web/small.txt"), "small");
+        let source = format!("\"source\" = \"content/sha256/{}\"", &code[7..]);
+        assert!(read("spin.toml").contains(&source), "{}", read("spin.toml"));
         assert_eq!(fs::read_dir(&root).unwrap().count(), 3);
     }
-    for (path, content, what) in [
-        ("../evil", json!({ "digest": text }), "elsewhere"),
-        ("/evil", json!({ "digest": text }), "elsewhere"),
-        ("a", json!({ "digest": format!("sha256:{}", "0".repeat(64)) }), "not in the image"),
-        ("a", json!({}), "without content"),
-        ("a", json!({ "inline": "%" }), "base64"),
-    ] {
+}
+
+#[test]
+fn apps_of_spin_that_are_wrong() {
+    let (text, nowhere) = (digest(b"text").to_string(), format!("sha256:{}", "0".repeat(64)));
+    let refused = |app: &serde_json::Value, what: &str| {
         let (_folder, images) = images();
-        let image = make(&images, &app(json!([{ "content": content, "path": path }])), false);
+        let image = keep_spin(&images, app, false);
         let error = images.rootfs(&image).unwrap_err();
-        assert!(error.to_string().contains(what), "{path}: {error}");
+        assert!(error.to_string().contains(what), "{app}: {error}");
+    };
+    for (file, what) in [
+        (json!({ "digest": text, "path": "../evil" }), "elsewhere"),
+        (json!({ "digest": text, "path": "/evil" }), "elsewhere"),
+        (json!({ "digest": nowhere, "path": "a" }), "not in the image"),
+        (json!({ "path": "a" }), "without content"),
+        (json!({ "inline": "%", "path": "a" }), "base64"),
+    ] {
+        refused(&spin_app(json!([file])), what);
     }
+    let mut other = spin_app(json!([]));
+    other["components"][0]["dependencies"] = json!({ "a:b/c": { "source": {} } });
+    refused(&other, "skip-compose");
+    other["components"][0] = json!({ "id": "web", "source": { "digest": nowhere } });
+    refused(&other, "whose code is not in the image");
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl Images {
     }
 
     /// Before anything is fetched: whether it could be unpacked at all.
-    fn check_sizes(&self, manifest: &Manifest, config: &Descriptor) -> Result<(), ImageError> {
+    pub(crate) fn check_sizes(&self, manifest: &Manifest, config: &Descriptor) -> Result<(), ImageError> {
         if manifest.layers.len() > LAYERS_MAX {
             return Err(ImageError::Malformed(format!("it has more than {LAYERS_MAX} layers")));
         }

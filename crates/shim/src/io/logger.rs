@@ -117,8 +117,10 @@ impl Logger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reaper::tests::CHILDREN;
     use std::fs::File;
     use std::io::Write;
+    use std::sync::PoisonError;
 
     #[test]
     fn a_uri_is_a_command() {
@@ -134,6 +136,7 @@ mod tests {
 
     #[test]
     fn the_program_gets_the_output() {
+        let _alone = CHILDREN.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("log");
         let script = "#!/bin/sh\nexec 5>&-\ncat <&3 >\"$1/$CONTAINER_NAMESPACE-$CONTAINER_ID\"\n";

@@ -139,6 +139,13 @@ impl Dockerd {
         finish(&mut self.command(args), "")
     }
 
+    /// `ctr` of its containerd, in a namespace for tests.
+    pub fn ctr(&self, args: &[&str]) -> Finished {
+        let mut command = self.program("ctr");
+        command.arg("--address").arg(self.containerd()).args(["--namespace", super::containerd::NAMESPACE]);
+        finish(command.args(args), "")
+    }
+
     /// What a client in the daemon's network gets at this address; none if nobody answers.
     pub fn get(&self, url: &str) -> Option<String> {
         let pid = self.running.as_ref()?.child.id();
