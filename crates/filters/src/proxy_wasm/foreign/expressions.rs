@@ -11,8 +11,7 @@ use std::sync::{Arc, PoisonError};
 
 /// Of one root context. Filters make them once, when they are configured.
 const EXPRESSIONS_MAX: usize = 256;
-/// Shorter ones need no more stack than host calls have.
-const SHALLOW_BYTES_MAX: usize = 256;
+/// What the deepest expression needs; host calls have less.
 const STACK_BYTES: usize = 2 << 20;
 
 #[derive(Default)]
@@ -32,7 +31,7 @@ pub fn create(state: &mut State, text: &[u8]) -> Result<Vec<u8>, Status> {
     if own(state)?.all.len() >= EXPRESSIONS_MAX {
         return Err(INTERNAL);
     }
-    let expression = with_stack(text.len(), || Expression::parse(text))?.map_err(|why| {
+    let expression = with_stack(|| Expression::parse(text))?.map_err(|why| {
         state.calling().code.log(&format!("expr_create: {why}"));
         BAD_ARGUMENT
     })?;
@@ -54,7 +53,7 @@ pub fn evaluate(state: &mut State, number: &[u8]) -> Result<Vec<u8>, Status> {
     for name in expression.names() {
         variables.extend(variable(state, name).map(|value| (name.to_owned(), value)));
     }
-    let value = with_stack(expression.text().len(), || expression.value(variables))?;
+    let value = with_stack(|| expression.value(variables))?;
     encode(&value.map_err(|_| INTERNAL)?)
 }
 
@@ -66,10 +65,7 @@ pub fn delete(state: &mut State, number: &[u8]) -> Result<Vec<u8>, Status> {
 }
 
 /// Parsing and evaluating take as much stack as an expression is deep.
-fn with_stack<T: Send>(bytes: usize, work: impl FnOnce() -> T + Send) -> Result<T, Status> {
-    if bytes <= SHALLOW_BYTES_MAX {
-        return Ok(work());
-    }
+fn with_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Status> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
         thread.map_err(|_| INTERNAL)?.join().map_err(|_| INTERNAL)
