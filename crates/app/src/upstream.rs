@@ -102,10 +102,18 @@ pub struct HealthCheck {
 /// When requests themselves show that a server is ill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outlier {
-    /// So many failures in a row.
-    pub failures: u32,
-    /// It gets no requests for so long; longer when that happens again at once.
+    /// So many times in a row without an answer, or with 502, 503 or 504. `None`: this does not count.
+    pub failures: Option<u32>,
+    /// So many times in a row without an answer, or with any 5xx.
+    pub errors: Option<u32>,
+    /// So many times in a row without an answer, which then counts for neither of the above.
+    pub unreachable: Option<u32>,
+    /// It gets no requests for so long; twice, three times … as long when that happens again at once.
     pub eject: Duration,
+    /// But no longer than this.
+    pub eject_max: Duration,
+    /// Of 100 servers, no more are left out at once; of several, one always may be.
+    pub most_percent: u32,
 }
 
 /// What is asked again. Nothing is that could happen twice by it.
@@ -230,7 +238,14 @@ impl HealthCheck {
 
 impl Default for Outlier {
     fn default() -> Self {
-        Outlier { failures: 5, eject: Duration::from_secs(30) }
+        Outlier {
+            failures: Some(5),
+            errors: None,
+            unreachable: None,
+            eject: Duration::from_secs(30),
+            eject_max: Duration::from_secs(300),
+            most_percent: 50,
+        }
     }
 }
 

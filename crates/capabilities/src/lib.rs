@@ -6,6 +6,7 @@
 mod absent;
 mod backends;
 pub mod bindings;
+pub mod cel;
 pub mod config;
 pub mod configuration;
 mod embedded;

@@ -6,7 +6,6 @@
 mod access;
 pub mod app;
 mod blocks;
-pub mod cel;
 mod components;
 mod deliver;
 mod error;

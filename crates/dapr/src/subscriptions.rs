@@ -4,13 +4,13 @@
 //! gRPC) and from streams that clients keep open.
 
 use crate::app::{CallError, Protocol, To};
-use crate::cel::Expression;
 use crate::deliver;
 use crate::inputs::{Scheduled, start_schedules};
 use crate::pubsub::is_true;
 use crate::runtime::Dapr;
 use http::{HeaderMap, Method, StatusCode};
 use sampan_app::dapr::DaprSubscription;
+use sampan_capabilities::cel::Expression;
 use sampan_capabilities::messaging::component::Consumption;
 use sampan_capabilities::messaging::{Bulk, Subscribe};
 use serde::Deserialize;

@@ -3,7 +3,7 @@
 use crate::filter::{Filter, Inner};
 use crate::plugin::Plugin;
 use futures::future::BoxFuture;
-use sampan_service::{Peer, TcpEntry, TcpFilter, TcpPass};
+use sampan_service::{Handshake, Peer, TcpEntry, TcpFilter, TcpPass};
 use std::sync::Arc;
 
 impl TcpFilter for Filter {
@@ -26,10 +26,14 @@ struct Entry {
 }
 
 impl TcpEntry for Entry {
-    fn connect(&self, peer: Peer) -> BoxFuture<'_, Option<Box<dyn TcpPass>>> {
+    fn connect(
+        &self,
+        peer: Peer,
+        handshake: Option<Arc<Handshake>>,
+    ) -> BoxFuture<'_, Option<Box<dyn TcpPass>>> {
         Box::pin(async move {
             match self.filter.plugin(self.config) {
-                Plugin::ProxyWasm(plugin) => plugin.connection(peer).await,
+                Plugin::ProxyWasm(plugin) => plugin.connection(peer, handshake).await,
                 // An update has brought one of another kind.
                 _ => None,
             }

@@ -51,6 +51,12 @@ impl ClientTls {
         Ok(config)
     }
 
+    /// What we show to servers that ask: the first certificate of the file.
+    pub fn certificate(&self) -> Result<Option<CertificateDer<'static>>, TlsError> {
+        let Some(files) = &self.client else { return Ok(None) };
+        Ok(certificates(&files.cert)?.into_iter().next())
+    }
+
     fn roots(&self) -> Result<RootCertStore, TlsError> {
         let Some(path) = &self.ca else { return system_roots() };
         let mut roots = RootCertStore::empty();

@@ -1,15 +1,16 @@
 //! One connection from handshake to end.
 
 use crate::exchange;
+use crate::handshake::Handshake;
 use crate::line::Line;
 use crate::server::{Http, Work};
 use crate::tcp;
-use crate::traffic::{CountedTcp, Traffic};
+use crate::tls::Identity;
+use crate::traffic::CountedTcp;
 use crate::wire::{Stream, Wire};
 use crate::worker::Slot;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rustls::ServerConfig;
 use std::future::poll_fn;
 use std::net::TcpStream;
 use std::pin::{Pin, pin};
@@ -28,14 +29,14 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FIRST_READ: usize = 1024;
 
 /// Serves a connection until either side ends it. Errors are the client's, and it knows them.
-pub(crate) async fn run(stream: TcpStream, line: Arc<Line>, slot: Slot, tls: Option<Arc<ServerConfig>>) {
+pub(crate) async fn run(stream: TcpStream, line: Arc<Line>, slot: Slot, tls: Option<Arc<Identity>>) {
     let shared = line.shared.clone();
     let http = match &shared.work {
         Work::Http(http) => http,
         Work::Tcp(handler) => return tcp::run(stream, line, slot, tls, &**handler).await,
     };
     let limit = line.shared.limits.header_timeout;
-    let begun = timeout(limit, unless_draining(&line, begin(stream, shared.traffic.clone(), tls))).await;
+    let begun = timeout(limit, unless_draining(&line, begin(stream, &line, tls))).await;
     let Ok(Some(Some((stream, first, http2)))) = begun else { return };
     let wire = Wire::new(stream, first, line.clone(), slot, !http2);
     if http2 {
@@ -47,25 +48,25 @@ pub(crate) async fn run(stream: TcpStream, line: Arc<Line>, slot: Slot, tls: Opt
 }
 
 /// The connection, behind its handshake.
-pub(crate) async fn open(
-    stream: TcpStream,
-    traffic: Option<Arc<Traffic>>,
-    tls: Option<Arc<ServerConfig>>,
-) -> Option<Stream> {
-    let stream = CountedTcp::new(tokio::net::TcpStream::from_std(stream).ok()?, traffic);
-    Some(match tls {
-        None => Stream::Plain(stream),
-        Some(config) => Stream::Tls(Box::new(TlsAcceptor::from(config).accept(stream).await.ok()?)),
-    })
+pub(crate) async fn open(stream: TcpStream, line: &Line, tls: Option<Arc<Identity>>) -> Option<Stream> {
+    let stream = tokio::net::TcpStream::from_std(stream).ok()?;
+    let stream = CountedTcp::new(stream, line.shared.traffic.clone());
+    let Some(identity) = tls else { return Some(Stream::Plain(stream)) };
+    let stream = TlsAcceptor::from(identity.config.clone()).accept(stream).await.ok()?;
+    let connection = stream.get_ref().1;
+    let asked = connection.server_name().map(str::to_owned);
+    // A connection has one handshake.
+    let _ = line.handshake.set(Handshake::of(connection, asked, Some(identity.certificate.clone())));
+    Some(Stream::Tls(Box::new(stream)))
 }
 
 /// The handshake and the first bytes, which say what the client speaks.
 async fn begin(
     stream: TcpStream,
-    traffic: Option<Arc<Traffic>>,
-    tls: Option<Arc<ServerConfig>>,
+    line: &Line,
+    tls: Option<Arc<Identity>>,
 ) -> Option<(Stream, Vec<u8>, bool)> {
-    let mut stream = match open(stream, traffic, tls).await? {
+    let mut stream = match open(stream, line, tls).await? {
         Stream::Plain(stream) => stream,
         Stream::Tls(stream) => {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

@@ -2,7 +2,7 @@
 
 use crate::body::{self, ResponseBody};
 use crate::check;
-use crate::handler::{Body, Handler, RequestId, empty};
+use crate::handler::{Body, Handler, Notes, RequestId, Via, empty, is_reset};
 use crate::id::{self, X_REQUEST_ID};
 use crate::line::Line;
 use crate::notice::Notice;
@@ -12,9 +12,8 @@ use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use sampan_telemetry::{AccessLog, Record};
+use sampan_telemetry::{AccessLog, Proxied, Record};
 use std::any::Any;
-use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,18 +28,26 @@ pub struct Served {
     pub to: Arc<str>,
 }
 
+/// A handler gives no answer. hyper resets the stream for it, or closes the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the request is not answered")]
+pub(crate) struct NotAnswered;
+
 /// Answers a request. From the call on it is in flight: hyper may find the end of the client's side before it
 /// polls for the answer.
 pub(crate) fn answer(
     line: Arc<Line>,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
+) -> impl Future<Output = Result<Response<ResponseBody>, NotAnswered>> {
     let flight = Flight::new(line);
-    async move { Ok(exchange(flight, request).await) }
+    exchange(flight, request)
 }
 
 /// The order matters: what a client did wrong never reaches the handler. If the client leaves, this is dropped.
-async fn exchange(mut flight: Flight, request: Request<Incoming>) -> Response<ResponseBody> {
+async fn exchange(
+    mut flight: Flight,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, NotAnswered> {
     // 1. Its name.
     let (mut head, incoming) = request.into_parts();
     let id = id::of(&head.headers);
@@ -55,6 +62,12 @@ async fn exchange(mut flight: Flight, request: Request<Incoming>) -> Response<Re
             // 3. The handler.
             head.extensions.insert(flight.line.peer);
             head.extensions.insert(RequestId(id.clone()));
+            if let Some(handshake) = flight.line.handshake.get() {
+                head.extensions.insert(handshake.clone());
+            }
+            if let Some(entry) = &flight.entry {
+                head.extensions.insert(entry.notes.clone());
+            }
             let body = body::request(incoming, limits.body_idle);
             let response = match &flight.line.shared.work {
                 Work::Http(http) => guarded(&*http.handler, Request::from_parts(head, body), &flight).await,
@@ -64,16 +77,21 @@ async fn exchange(mut flight: Flight, request: Request<Incoming>) -> Response<Re
             response.unwrap_or_else(|| failure(StatusCode::INTERNAL_SERVER_ERROR))
         }
     };
-    // 4. hyper sends no other interim responses, and switches only where the client asked for it.
+    // 4. Nothing is sent where the handler wants it so.
+    if is_reset(&response) {
+        flight.cut(&mut response);
+        return Err(NotAnswered);
+    }
+    // 5. hyper sends no other interim responses, and switches only where the client asked for it.
     let status = response.status();
     let switched = status == StatusCode::SWITCHING_PROTOCOLS;
     if status.is_informational() && !(switched && upgrade && http1) {
         response = failure(StatusCode::INTERNAL_SERVER_ERROR);
     }
-    // 5. The response goes out, and the record is written when its body ends.
+    // 6. The response goes out, and the record is written when its body ends.
     response.headers_mut().insert(X_REQUEST_ID, id);
-    flight.answered(&response, switched);
-    response.map(|body| ResponseBody::new(body, flight))
+    flight.answered(&mut response, switched);
+    Ok(response.map(|body| ResponseBody::new(body, flight)))
 }
 
 /// Nothing of a handler that panicked is used again but the handler, which says by its trait that it can be.
@@ -122,6 +140,8 @@ struct Entry {
     /// 0 until there is a response.
     status: u16,
     served: Option<Served>,
+    via: Option<Via>,
+    notes: Notes,
     bytes: u64,
     broken: bool,
 }
@@ -145,16 +165,31 @@ impl Flight {
             host: head.headers.get(HOST).cloned(),
             status: 0,
             served: None,
+            via: None,
+            notes: Notes::default(),
             bytes: 0,
             broken: false,
         }));
     }
 
-    fn answered(&mut self, response: &Response<Body>, switched: bool) {
+    fn answered(&mut self, response: &mut Response<Body>, switched: bool) {
         self.line.answered(switched);
         if let Some(entry) = &mut self.entry {
             entry.status = response.status().as_u16();
-            entry.served = response.extensions().get::<Served>().cloned();
+        }
+        self.take_notes(response);
+    }
+
+    /// The client gets nothing.
+    fn cut(&mut self, response: &mut Response<Body>) {
+        self.broken();
+        self.take_notes(response);
+    }
+
+    fn take_notes(&mut self, response: &mut Response<Body>) {
+        if let Some(entry) = &mut self.entry {
+            entry.served = response.extensions_mut().remove();
+            entry.via = response.extensions_mut().remove();
         }
     }
 
@@ -213,6 +248,13 @@ impl Drop for Flight {
             broken: entry.broken,
             route: entry.served.as_ref().map(|served| &*served.route),
             to: entry.served.as_ref().map(|served| &*served.to),
+            proxied: entry.via.as_ref().or_else(|| entry.notes.via()).map(|via| Proxied {
+                server: via.server,
+                attempts: via.attempts,
+                waited: via.waited,
+                failure: via.failure,
+                tried: &via.tried,
+            }),
         });
     }
 }

@@ -10,6 +10,7 @@ mod exchange;
 mod filter;
 mod framing;
 mod handler;
+mod handshake;
 mod hop;
 mod id;
 mod limits;
@@ -31,13 +32,16 @@ pub use client_tls::{ClientTls, system_roots};
 pub use exchange::Served;
 pub use filter::Filter;
 pub use handler::{
-    Answer, AskedHost, Body, BodyError, Depth, Granted, Handler, Matched, Peer, RequestId, Via, empty, full,
+    Answer, AskedHost, Body, BodyError, Depth, Granted, Handler, Matched, Notes, Overdue, Peer, RequestId,
+    Unanswered, Via, ViaConnection, empty, full, is_reset, reset,
 };
+pub use handshake::Handshake;
 pub use hop::remove_named_by_connection;
 pub use limits::Limits;
 pub use listener::{BindError, Listen, Listener, TlsFiles};
 pub use notice::{Notice, Notices};
 pub use prompt::be_patient;
+pub use rustls::pki_types::CertificateDer;
 pub use server::{Drained, Options, Server, serve, serve_tcp};
 pub use tcp::{TcpConnection, TcpHandler};
 pub use tcp_filter::{ClosedBy, Flow, Side, TcpEntry, TcpFilter, TcpPass};

@@ -1,10 +1,11 @@
 //! What the parts of one connection tell each other: its socket, its requests, and whoever ends it.
 
 use crate::handler::Peer;
+use crate::handshake::Handshake;
 use crate::server::Shared;
 use futures::task::AtomicWaker;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::Context;
 
 /// Where the requests of an HTTP/1 connection are. There is one at a time.
@@ -23,6 +24,8 @@ pub(crate) mod phase {
 pub(crate) struct Line {
     pub shared: Arc<Shared>,
     pub peer: Peer,
+    /// Once there is one.
+    pub handshake: OnceLock<Arc<Handshake>>,
     pub http2: AtomicBool,
     pub phase: AtomicU8,
     /// Requests so far; only whether it changed matters.
@@ -44,6 +47,7 @@ impl Line {
         Line {
             shared,
             peer,
+            handshake: OnceLock::new(),
             http2: AtomicBool::new(false),
             phase: AtomicU8::new(phase::IDLE),
             requests: AtomicU32::new(0),

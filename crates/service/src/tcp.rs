@@ -2,11 +2,12 @@
 
 use crate::connection;
 use crate::handler::Peer;
+use crate::handshake::Handshake;
 use crate::line::Line;
+use crate::tls::Identity;
 use crate::wire::Stream;
 use crate::worker::Slot;
 use futures::future::BoxFuture;
-use rustls::ServerConfig;
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
 use std::pin::Pin;
@@ -24,6 +25,8 @@ pub trait TcpHandler: Send + Sync {
 /// A client's connection; in the clear, because TLS ends here.
 pub struct TcpConnection {
     pub peer: Peer,
+    /// Where TLS has ended here.
+    pub handshake: Option<Arc<Handshake>>,
     stream: Stream,
     /// It is counted until it is dropped.
     _slot: Slot,
@@ -34,14 +37,21 @@ pub(crate) async fn run(
     stream: TcpStream,
     line: Arc<Line>,
     slot: Slot,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<Identity>>,
     handler: &dyn TcpHandler,
 ) {
     let limit = line.shared.limits.header_timeout;
-    let open = connection::open(stream, line.shared.traffic.clone(), tls);
+    let open = connection::open(stream, &line, tls);
     let begun = tokio::time::timeout(limit, connection::unless_draining(&line, open));
     let Ok(Some(Some(stream))) = begun.await else { return };
-    handler.serve(TcpConnection { peer: line.peer, stream, _slot: slot }).await;
+    handler
+        .serve(TcpConnection {
+            peer: line.peer,
+            handshake: line.handshake.get().cloned(),
+            stream,
+            _slot: slot,
+        })
+        .await;
 }
 
 impl AsyncRead for TcpConnection {

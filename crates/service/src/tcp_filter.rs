@@ -1,6 +1,7 @@
 //! The seam between TCP routes and filters of their connections.
 
 use crate::handler::Peer;
+use crate::handshake::Handshake;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::net::SocketAddr;
@@ -20,7 +21,11 @@ pub trait TcpFilter: Send + Sync {
 pub trait TcpEntry: Send + Sync {
     /// A client has connected, and no server has been chosen. What is returned sees the rest of the connection;
     /// `None` closes it.
-    fn connect(&self, peer: Peer) -> BoxFuture<'_, Option<Box<dyn TcpPass>>>;
+    fn connect(
+        &self,
+        peer: Peer,
+        handshake: Option<Arc<Handshake>>,
+    ) -> BoxFuture<'_, Option<Box<dyn TcpPass>>>;
 }
 
 /// A filter's part of one connection. Its calls are made one after the other, on the connection's worker.

@@ -67,8 +67,16 @@ pub(crate) struct Certificates {
     files: TlsFiles,
     /// Whether clients are told that HTTP is spoken here.
     http: bool,
-    config: ArcSwap<ServerConfig>,
+    identity: ArcSwap<Identity>,
     stamps: Mutex<Seen>,
+}
+
+/// What the connections of a listener begin with.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub config: Arc<ServerConfig>,
+    /// The first of its chain: the one that is the server's own.
+    pub certificate: Arc<CertificateDer<'static>>,
 }
 
 /// What is known of the files.
@@ -85,12 +93,12 @@ type Stamp = Option<(u64, u64, u64, i64, i64)>;
 impl Certificates {
     pub fn load(files: TlsFiles, http: bool) -> Result<Self, TlsError> {
         let stamps = Mutex::new(Seen { stamps: stamps(&files), failed: false });
-        let config = ArcSwap::new(Arc::new(config(&files, http)?));
-        Ok(Certificates { files, http, config, stamps })
+        let identity = ArcSwap::new(Arc::new(identity(&files, http)?));
+        Ok(Certificates { files, http, identity, stamps })
     }
 
-    pub fn current(&self) -> Arc<ServerConfig> {
-        self.config.load_full()
+    pub fn current(&self) -> Arc<Identity> {
+        self.identity.load_full()
     }
 
     /// Looks whether the files changed. Half-written ones get a second chance before anyone is told.
@@ -103,10 +111,10 @@ impl Certificates {
         }
         seen.stamps = now;
         let cert = self.files.cert.display().to_string();
-        match config(&self.files, self.http) {
-            Ok(config) => {
+        match identity(&self.files, self.http) {
+            Ok(identity) => {
                 seen.failed = false;
-                self.config.store(Arc::new(config));
+                self.identity.store(Arc::new(identity));
                 Some(Notice::CertificateReloaded { cert })
             }
             Err(_) if changed => {
@@ -151,8 +159,10 @@ fn stamps(files: &TlsFiles) -> [Stamp; 2] {
     })
 }
 
-fn config(files: &TlsFiles, http: bool) -> Result<ServerConfig, TlsError> {
+fn identity(files: &TlsFiles, http: bool) -> Result<Identity, TlsError> {
     let chain = certificates(&files.cert)?;
+    // There is at least one.
+    let certificate = chain.first().cloned().ok_or_else(|| TlsError::NoCertificate(files.cert.clone()))?;
     let key = private_key(&files.key)?;
     let unusable = |error| match error {
         rustls::Error::InconsistentKeys(_) => TlsError::Mismatch(files.cert.clone(), files.key.clone()),
@@ -168,7 +178,7 @@ fn config(files: &TlsFiles, http: bool) -> Result<ServerConfig, TlsError> {
     }
     // A session is resumed without a store of ours; the keys of the tickets change by themselves.
     config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(unusable)?;
-    Ok(config)
+    Ok(Identity { config: Arc::new(config), certificate: Arc::new(certificate) })
 }
 
 /// At least one.

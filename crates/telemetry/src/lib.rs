@@ -9,7 +9,7 @@ pub mod traces;
 mod upstream;
 
 pub use block::BlockMetrics;
-pub use log::{AccessLog, LogFields, LogTarget, Record};
+pub use log::{AccessLog, LogFields, LogTarget, Outcome, Proxied, Record, Tried};
 pub use metrics::{ComponentMetrics, FilterMetrics, Metrics, RouteMetrics, metrics};
 pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 pub use tcp::{OpenConnection, TcpMetrics};

@@ -56,6 +56,38 @@ pub struct Record<'a> {
     pub broken: bool,
     pub route: Option<&'a str>,
     pub to: Option<&'a str>,
+    /// `None` where no upstream had to do with it.
+    pub proxied: Option<Proxied<'a>>,
+}
+
+/// How an upstream came by the response.
+#[derive(Clone, Copy, Debug)]
+pub struct Proxied<'a> {
+    /// The server that answered, or failed last.
+    pub server: Option<SocketAddr>,
+    /// How often a server was asked.
+    pub attempts: u32,
+    /// From the first asking to the response's head, or to giving up.
+    pub waited: Duration,
+    /// Why the response is the gateway's own.
+    pub failure: Option<&'a str>,
+    /// The attempts before the last.
+    pub tried: &'a [Tried],
+}
+
+/// An attempt after which another was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    pub server: SocketAddr,
+    pub outcome: Outcome,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Status(u16),
+    /// As metrics name it.
+    Failed(&'static str),
 }
 
 /// A log that is open. Clones write to the same.
@@ -252,7 +284,32 @@ fn append(line: &mut Vec<u8>, record: &Record<'_>, fields: LogFields) {
     if record.broken {
         line.extend_from_slice(b",\"broken\":true");
     }
+    if let Some(proxied) = &record.proxied {
+        append_proxied(line, proxied);
+    }
     line.extend_from_slice(b"}\n");
+}
+
+/// Nothing of it has to be escaped.
+fn append_proxied(line: &mut Vec<u8>, proxied: &Proxied<'_>) {
+    if let Some(server) = proxied.server {
+        let _ = write!(line, ",\"server\":\"{server}\"");
+    }
+    let millis = proxied.waited.as_secs_f64() * 1e3;
+    let _ = write!(line, ",\"attempts\":{},\"upstream_ms\":{millis:.3}", proxied.attempts);
+    if let Some(failure) = proxied.failure {
+        let _ = write!(line, ",\"failure\":\"{failure}\"");
+    }
+    for (index, Tried { server, outcome }) in proxied.tried.iter().enumerate() {
+        let before = if index == 0 { ",\"tried\":[" } else { "," };
+        let _ = match outcome {
+            Outcome::Status(status) => write!(line, "{before}\"{server} {status}\""),
+            Outcome::Failed(reason) => write!(line, "{before}\"{server} {reason}\""),
+        };
+    }
+    if !proxied.tried.is_empty() {
+        line.push(b']');
+    }
 }
 
 /// RFC 3339 in UTC with milliseconds.
@@ -298,6 +355,7 @@ mod tests {
             broken: false,
             route: None,
             to: Some("api"),
+            proxied: None,
         }
     }
 
@@ -315,6 +373,28 @@ mod tests {
         line.clear();
         append(&mut line, &record(), LogFields { query: true });
         assert!(String::from_utf8(line).unwrap().contains("token=1"));
+    }
+
+    #[test]
+    fn a_line_says_which_servers_were_asked() {
+        let (first, second) = (([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into());
+        let tried = [
+            Tried { server: first, outcome: Outcome::Failed("connect") },
+            Tried { server: second, outcome: Outcome::Status(503) },
+        ];
+        let proxied = Proxied {
+            server: Some(first),
+            attempts: 3,
+            waited: Duration::from_micros(2500),
+            failure: Some("reset"),
+            tried: &tried,
+        };
+        let mut line = Vec::new();
+        append(&mut line, &Record { proxied: Some(proxied), ..record() }, LogFields::default());
+        let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        let shown = ["server", "attempts", "upstream_ms", "failure", "tried"].map(|key| value[key].clone());
+        let tried = ["127.0.0.1:1 connect", "127.0.0.1:2 503"];
+        assert_eq!(serde_json::json!(shown), serde_json::json!(["127.0.0.1:1", 3, 2.5, "reset", tried]));
     }
 
     #[test]

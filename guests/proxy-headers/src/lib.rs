@@ -98,11 +98,19 @@ impl HttpContext for Stream {
         match self.path.as_str() {
             "/status" => self.set_http_response_header(":status", Some("418")),
             "/late" => self.send_http_response(599, vec![("x-why", "late")], Some(b"in its place")),
+            "/reset-late" => self.reset_http_response(),
             "/late-panic" => panic!("as it was asked"),
             "/late-loop" => loop {
                 std::hint::black_box(0);
             },
             _ => {}
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, _: usize, end: bool) -> Action {
+        if self.path == "/reset-body" && !end {
+            self.reset_http_response();
         }
         Action::Continue
     }

@@ -253,6 +253,10 @@ impl<'a> Value<'a> {
         i64::from_str_radix(number.as_str(), number.radix()).ok()
     }
 
+    pub fn as_boolean(&self) -> Option<bool> {
+        self.value.as_bool()
+    }
+
     pub fn string(&self, f: &mut Findings) -> Option<Text<'a>> {
         self.typed_string("a string", f)
     }

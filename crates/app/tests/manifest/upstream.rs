@@ -39,7 +39,7 @@ fn every_key_means_something() {
         protocol = "auto"
         tls = { ca = "ca.pem", cert = "c.pem", key = "k.pem", server_name = "x.internal" }
         health = { path = "/h?a=b", interval = "1s", timeout = "100ms", healthy = 1, unhealthy = 4, status = [200, "300-302"], host = "h:1" }
-        outlier = { failures = 2, eject = "1m" }
+        outlier = { failures = 2, errors = 4, unreachable = 3, eject = "1m", eject_max = "2m", most = "10%" }
         retry = { attempts = 4, on = ["connect", "timeout", 503, "504"], budget = "5%", timeout = "1s" }
         timeouts = { connect = "1s", first_byte = "2s", idle = "3s", total = "4s", tunnel = "5s" }
         limits = { connections = 2000, queue = 0, queue_time = "1s" }
@@ -81,7 +81,14 @@ fn every_key_means_something() {
             status: vec![(200, 200), (300, 302)],
             host: Some("h:1".into()),
         }),
-        outlier: Some(Outlier { failures: 2, eject: second(60) }),
+        outlier: Some(Outlier {
+            failures: Some(2),
+            errors: Some(4),
+            unreachable: Some(3),
+            eject: second(60),
+            eject_max: second(120),
+            most_percent: 10,
+        }),
         retry: Retry {
             attempts: 4,
             on: vec![RetryOn::Connect, RetryOn::Timeout, RetryOn::Status(503), RetryOn::Status(504)],
@@ -114,6 +121,17 @@ fn short_forms() {
     let upstream = &app.upstreams["u"];
     assert_eq!((&upstream.health, &upstream.outlier), (&Some(HealthCheck::new("/up")), &None));
     assert_eq!((&upstream.host, &upstream.balance), (&HostHeader::Server, &Balance::LeastRequest));
+    let text = text.replace("outlier = false", "outlier = { failures = false, errors = 3, eject = \"10m\" }");
+    let (app, _) = good("sampan.toml", &text);
+    let expected = Outlier {
+        failures: None,
+        errors: Some(3),
+        eject: Duration::from_secs(600),
+        // The limit is no shorter than what is asked for.
+        eject_max: Duration::from_secs(600),
+        ..Outlier::default()
+    };
+    assert_eq!(app.upstreams["u"].outlier, Some(expected));
 }
 
 #[test]
@@ -144,6 +162,9 @@ fn what_is_wrong_is_said_with_its_place() {
         ("health = { path = \"/\", status = [100] }", "100", "no status of a server that is well", "200-299"),
         ("health = { path = \"/\", status = \"299-200\" }", "\"299-200\"", "no status", ""),
         ("outlier = { failures = 0 }", "0", "from 1 to 10000", ""),
+        ("outlier = { errors = true }", "true", "from 1 to 10000, or false", ""),
+        ("outlier = { most = 50 }", "50", "expected a share", ""),
+        ("outlier = { most = \"101%\" }", "\"101%\"", "is not a share", "50%"),
         ("outlier = 5", "5", "expected true or false", ""),
         ("retry = { attempts = 11 }", "11", "from 1 to 10", ""),
         ("retry = { on = [\"always\"] }", "\"always\"", "no reason to ask again", "\"reset\""),

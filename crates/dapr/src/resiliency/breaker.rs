@@ -2,8 +2,8 @@
 //!
 //! The states and counts are those of Dapr's library, <https://pkg.go.dev/github.com/sony/gobreaker>.
 
-use crate::cel::Expression;
 use sampan_app::dapr::BreakerPolicy;
+use sampan_capabilities::cel::Expression;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

@@ -107,10 +107,10 @@ impl Instance {
         self.called(result)
     }
 
-    pub async fn answered(mut self, context: i32) -> Result<Called<()>> {
+    /// `unanswered`: the response is about an error of the host, and nobody's whom it had asked.
+    pub async fn answered(mut self, context: i32, unanswered: bool) -> Result<Called<()>> {
         begin_call(&mut self.store);
-        // An error of whoever is next is a response here, so it is never told as one.
-        let result = self.handle_response.call_async(&mut self.store, (context, 0)).await;
+        let result = self.handle_response.call_async(&mut self.store, (context, unanswered.into())).await;
         self.called(result)
     }
 

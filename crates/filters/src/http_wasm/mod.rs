@@ -19,7 +19,7 @@ use http::{Request, Response, response};
 use instance::{Called, Instance, Linked};
 use sampan_app::OnFailure;
 use sampan_runtime::serve::{Ended, failure_response};
-use sampan_service::{Body, Handler};
+use sampan_service::{Body, Handler, Unanswered, is_reset};
 use std::sync::Arc;
 
 pub struct HttpWasm {
@@ -91,14 +91,19 @@ impl HttpWasm {
         // 3. Whoever is next.
         let request = exchange.hand_on();
         let response = next.handle(request).await;
+        if is_reset(&response) {
+            self.passed(instance);
+            return response;
+        }
 
         // 4. What it says to the response.
         let (head, body) = response.into_parts();
+        let unanswered = head.extensions.get::<Unanswered>().is_some();
         let spare = (keep == Keep::Perhaps).then(|| clone_head(&head));
         let body = Source::response(body, keep, code.spec.buffer_bytes);
         exchange.answered(head, body.clone());
         instance.give_exchange(exchange);
-        let answered = self.call(instance.answered((result as u64 >> 32) as i32)).await;
+        let answered = self.call(instance.answered((result as u64 >> 32) as i32, unanswered)).await;
         match answered {
             Ok((mut instance, ())) => {
                 let exchange = instance.take_exchange();

@@ -7,7 +7,7 @@ use http::uri::PathAndQuery;
 use http::{Extensions, HeaderValue, Request, Response, Uri, Version};
 use http_body_util::BodyExt;
 use sampan_capabilities::Host;
-use sampan_service::Body;
+use sampan_service::{Body, is_reset};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -129,6 +129,9 @@ async fn handle(accessor: &Accessor<Host>, request: Resource<p3::Request>) -> Re
         let why = if sent { "the exchange is over" } else { "too many requests are on their way" };
         return Ok(Err(ErrorCode::InternalError(Some(why.to_owned()))));
     };
+    if is_reset(&response) {
+        return Ok(Err(ErrorCode::ConnectionTerminated));
+    }
     let response = response
         .map(|body| body.map_err(|error| WasiError::InternalError(Some(error.to_string()))).boxed_unsync());
     accessor.with(|mut store| {

@@ -30,6 +30,8 @@ pub enum Broken {
     Failed,
     #[error("a filter answered in the place of this body")]
     Answered,
+    #[error("a filter closed the stream")]
+    Closed,
     #[error("a filter held the body up for too long")]
     Late,
     #[error("a filter has more of the body buffered than it may (buffer)")]
@@ -327,12 +329,12 @@ fn release(stream: &mut Stream, side: Side) -> (Option<Chunks>, Option<HeaderMap
 /// A body that the filter does not see; the context ends with it.
 pub struct Tail {
     body: Body,
-    _handle: Arc<Handle>,
+    handle: Arc<Handle>,
 }
 
 impl Tail {
     pub fn new(body: Body, handle: &Arc<Handle>) -> Self {
-        Tail { body, _handle: Arc::clone(handle) }
+        Tail { body, handle: Arc::clone(handle) }
     }
 }
 
@@ -344,6 +346,10 @@ impl hyper::body::Body for Tail {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        // Looked at first, so that an endless body does not hide it.
+        if self.handle.poll_closed(cx).is_ready() {
+            return Poll::Ready(Some(Err(Broken::Closed.into())));
+        }
         Pin::new(&mut self.body).poll_frame(cx)
     }
 

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::BodyExt;
 use sampan_service::{Body, Depth, Handler, full};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -19,6 +20,51 @@ pub const CALLS_MAX: usize = 1024;
 /// Longer answers are failures.
 const ANSWER_MAX: usize = 8 << 20;
 
+/// What the calls of one VM may carry at once, in both directions.
+pub const CARRIED_BYTES_MAX: usize = 64 << 20;
+
+/// What the calls of one VM carry.
+#[derive(Clone, Default)]
+pub struct Carried(Arc<AtomicUsize>);
+
+/// A call's part of it.
+pub struct Load {
+    carried: Carried,
+    bytes: usize,
+}
+
+impl Carried {
+    pub fn take(&self, bytes: usize) -> Option<Load> {
+        let mut load = Load { carried: self.clone(), bytes: 0 };
+        load.grow(bytes).then_some(load)
+    }
+}
+
+impl Load {
+    /// Whether there is room for more.
+    pub fn grow(&mut self, more: usize) -> bool {
+        if self.carried.0.fetch_add(more, Relaxed).saturating_add(more) > CARRIED_BYTES_MAX {
+            self.carried.0.fetch_sub(more, Relaxed);
+            return false;
+        }
+        self.bytes += more;
+        true
+    }
+
+    /// So much is left of it.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let less = self.bytes.saturating_sub(bytes);
+        self.carried.0.fetch_sub(less, Relaxed);
+        self.bytes -= less;
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
 /// A call that the guest asked for; it starts when the guest has returned.
 pub struct Pending {
     pub id: u32,
@@ -26,6 +72,7 @@ pub struct Pending {
     to: Arc<dyn Handler>,
     request: Request<Body>,
     timeout: Duration,
+    load: Load,
 }
 
 /// An answer as the guest sees it.
@@ -53,6 +100,8 @@ impl State {
             calling.code.log(&format!("proxy_http_call: the app has no upstream or component `{name}`"));
             return Err(BAD_ARGUMENT);
         };
+        let bytes = asked.headers.len() + asked.body.len() + asked.trailers.len();
+        let load = self.carried.take(bytes).ok_or(INTERNAL)?;
         let mut request = request(asked).ok_or(BAD_ARGUMENT)?;
         let depth = self.stream().map(|stream| stream.about.depth).unwrap_or_default();
         request.extensions_mut().insert(Depth(depth.0.saturating_add(1)));
@@ -66,7 +115,7 @@ impl State {
             0 => longest,
             given => longest.min(Duration::from_millis(given.into())),
         };
-        self.after.calls.push(Pending { id, root, to, request, timeout });
+        self.after.calls.push(Pending { id, root, to, request, timeout, load });
         Ok(id)
     }
 }
@@ -110,8 +159,8 @@ pub fn start(slot: &Arc<Slot>, state: &mut State, after: &mut After) {
 
 /// A call outlives the exchange for which it was made, as in Envoy: the guest waits for its end.
 async fn run(slot: Weak<Slot>, pending: Pending) {
-    let Pending { id, root, to, request, timeout } = pending;
-    let answer = async { collect(to.handle(request).await).await };
+    let Pending { id, root, to, request, timeout, mut load } = pending;
+    let answer = async { collect(to.handle(request).await, &mut load).await };
     let reply = tokio::time::timeout(timeout, answer).await.ok().flatten();
     drop(to);
     let Some(slot) = slot.upgrade() else { return };
@@ -127,14 +176,15 @@ async fn run(slot: Weak<Slot>, pending: Pending) {
     };
     // A VM that ended has nobody to tell.
     let _ = slot.call_in_background(step, |state, _| state.reply = None).await;
+    drop(load);
 }
 
-async fn collect(response: Response<Body>) -> Option<Reply> {
+async fn collect(response: Response<Body>, load: &mut Load) -> Option<Reply> {
     let (parts, mut body) = response.into_parts();
     let (mut bytes, mut trailers) = (BytesMut::new(), HeaderMap::new());
     while let Some(frame) = body.frame().await {
         match frame.ok()?.into_data() {
-            Ok(piece) if bytes.len() + piece.len() > ANSWER_MAX => return None,
+            Ok(piece) if bytes.len() + piece.len() > ANSWER_MAX || !load.grow(piece.len()) => return None,
             Ok(piece) => bytes.extend_from_slice(&piece),
             Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
         }

@@ -2,11 +2,11 @@
 
 use super::body::{Broken, Frames, Tail, frames};
 use super::head::{Fields, RequestHead, ResponseHead};
-use super::local::LocalResponse;
+use super::local::{Details, LocalResponse};
 use super::plugin::ProxyWasm;
 use super::slot::Lost;
 use super::state::{About, State, Stream};
-use super::stream::{Handle, Woken};
+use super::stream::{Diversion, Handle, Woken};
 use super::values::{HeadersAction, Side};
 use super::vm::Step;
 use bytes::Bytes;
@@ -16,7 +16,10 @@ use http::{HeaderMap, Request, Response, StatusCode, request, response};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Frame};
 use sampan_app::OnFailure;
-use sampan_service::{Body, BodyError, Depth, Handler, Matched, Peer, RequestId, Via, empty};
+use sampan_service::{
+    Body, BodyError, Depth, Handler, Handshake, Matched, Peer, RequestId, Unanswered, Via, empty, is_reset,
+    reset,
+};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -26,8 +29,7 @@ use std::time::{Instant, SystemTime};
 /// What the request side leads to.
 enum Front {
     On(Request<Body>),
-    Answer(LocalResponse),
-    Closed,
+    Diverted(Diversion),
     /// It took too long, perhaps with a part of the body.
     Late(Option<Body>),
     /// The filter failed; nothing of the body was read.
@@ -39,8 +41,7 @@ enum Front {
 /// What the response side leads to.
 enum Back {
     On(Response<Body>),
-    Answer(LocalResponse),
-    Closed,
+    Diverted(Diversion),
     Late(Option<Body>),
     Failed(Option<Body>),
 }
@@ -61,7 +62,7 @@ impl ProxyWasm {
         code.metrics.exchanges.inc();
         let to_grpc = is_grpc(request.headers());
         let open = code.spec.on_failure == OnFailure::Open;
-        let refused = |status| LocalResponse::plain(status).into_response(to_grpc);
+        let refused = |status| refused(status, to_grpc);
         let unavailable = || refused(StatusCode::SERVICE_UNAVAILABLE);
         // 1. A filter that crashes in a loop is left alone for a while.
         if !code.health.admits() {
@@ -86,15 +87,12 @@ impl ProxyWasm {
                 // 4. The next handler, unless the filter answers while that works.
                 match self.hand_over(&handle, &*next, request).await {
                     Some(response) => response,
-                    None => match handle.take_local().await {
-                        Some(local) => local.into_response(to_grpc),
-                        None => return unavailable(),
-                    },
+                    None => in_its_place(handle.diversion().await, to_grpc),
                 }
             }
             // What the filter answers passes its own response side, as in Envoy.
-            Front::Answer(local) => local.into_response(to_grpc),
-            Front::Closed | Front::Broken => return unavailable(),
+            Front::Diverted(diversion) => in_its_place(diversion, to_grpc),
+            Front::Broken => return unavailable(),
             Front::Late(body) => {
                 return match spare.zip(body) {
                     Some((parts, body)) => next.handle(Request::from_parts(*parts, body)).await,
@@ -108,6 +106,10 @@ impl ProxyWasm {
                 };
             }
         };
+        // Of what is not sent, nobody sees anything.
+        if is_reset(&response) {
+            return response;
+        }
         if handle.is_lost() && !open {
             return unavailable();
         }
@@ -119,8 +121,7 @@ impl ProxyWasm {
                 code.health.succeeded();
                 response
             }
-            Back::Answer(local) => local.into_response(to_grpc),
-            Back::Closed => unavailable(),
+            Back::Diverted(diversion) => in_its_place(diversion, to_grpc),
             Back::Late(body) => match spare.zip(body) {
                 Some((parts, body)) => Response::from_parts(*parts, body),
                 None => refused(StatusCode::GATEWAY_TIMEOUT),
@@ -139,10 +140,7 @@ impl ProxyWasm {
             Err(_) => return Front::Failed(body),
         };
         if seen.diverted {
-            return match handle.take_local().await {
-                Some(local) => Front::Answer(local),
-                None => Front::Closed,
-            };
+            return Front::Diverted(handle.diversion().await);
         }
         let callbacks = self.vms.callbacks;
         let seen_body = (callbacks.request_body || callbacks.request_trailers) && !end;
@@ -163,12 +161,7 @@ impl ProxyWasm {
                 handle.lose(lost);
                 return Front::Failed(body);
             }
-            Ok(Woken::Diverted) => {
-                return match handle.take_local().await {
-                    Some(local) => Front::Answer(local),
-                    None => Front::Closed,
-                };
-            }
+            Ok(Woken::Diverted) => return Front::Diverted(handle.diversion().await),
             Ok(Woken::Resumed) => {}
         }
         let Some(parts) = self.release_request(handle).await else { return Front::Failed(body) };
@@ -188,10 +181,7 @@ impl ProxyWasm {
                 handle.lose(lost);
                 Front::Broken
             }
-            Ok(Fed::Diverted) => match handle.take_local().await {
-                Some(local) => Front::Answer(local),
-                None => Front::Closed,
-            },
+            Ok(Fed::Diverted) => Front::Diverted(handle.diversion().await),
             Ok(Fed::On(first)) => {
                 let Some(mut parts) = self.release_request(handle).await else { return Front::Broken };
                 // The filter has had its hands on the body.
@@ -260,7 +250,7 @@ impl ProxyWasm {
             Err(_) => return Back::Failed(Some(body)),
         };
         if seen.diverted {
-            return answered(handle).await;
+            return Back::Diverted(handle.diversion().await);
         }
         if let Some(parts) = seen.head {
             if seen.action == HeadersAction::ContinueAndEnd {
@@ -277,7 +267,7 @@ impl ProxyWasm {
                 handle.lose(lost);
                 return Back::Failed(Some(body));
             }
-            Ok(Woken::Diverted) => return answered(handle).await,
+            Ok(Woken::Diverted) => return Back::Diverted(handle.diversion().await),
             Ok(Woken::Resumed) => {}
         }
         match handle.look(release_response).await {
@@ -294,7 +284,7 @@ impl ProxyWasm {
                 handle.lose(lost);
                 Back::Failed(None)
             }
-            Ok(Fed::Diverted) => answered(handle).await,
+            Ok(Fed::Diverted) => Back::Diverted(handle.diversion().await),
             Ok(Fed::On(first)) => match handle.look(release_response).await {
                 Ok(Some(mut parts)) => {
                     parts.headers.remove(CONTENT_LENGTH);
@@ -338,10 +328,9 @@ impl ProxyWasm {
             let count = head.count();
             if let Some(stream) = state.streams.get_mut(&id) {
                 since.store(stream.response_resumed, Relaxed);
-                if let Some(via) = head.parts.extensions.get::<Via>() {
-                    stream.about.cluster = Some(Arc::clone(&via.upstream));
-                    stream.about.upstream = Some(via.address);
-                }
+                let extensions = &head.parts.extensions;
+                stream.about.via = extensions.get::<Via>().cloned().map(Box::new);
+                stream.about.details = extensions.get::<Details>().map(|details| details.0.clone());
                 stream.response = Some(head);
             }
             Step::ResponseHeaders { stream: id, count, end, last: end }
@@ -382,6 +371,22 @@ impl ProxyWasm {
     }
 }
 
+/// The answer where the filter failed, or took too long.
+fn refused(status: StatusCode, to_grpc: bool) -> Response<Body> {
+    let mut response = LocalResponse::plain(status).into_response(to_grpc);
+    response.extensions_mut().insert(Unanswered);
+    response
+}
+
+/// What the client gets in the place of what would have come.
+fn in_its_place(diversion: Diversion, to_grpc: bool) -> Response<Body> {
+    match diversion {
+        Diversion::Answer(local) => local.into_response(to_grpc),
+        Diversion::Closed => reset(),
+        Diversion::Gone => refused(StatusCode::SERVICE_UNAVAILABLE, to_grpc),
+    }
+}
+
 /// Heads are large, and moved often on their way.
 fn boxed<P>((parts, body): (P, Body)) -> (Box<P>, Body) {
     (Box::new(parts), body)
@@ -396,13 +401,6 @@ enum Fed {
     /// The first frame that passed, if one did.
     On(Option<Result<Frame<Bytes>, BodyError>>),
     Diverted,
-}
-
-async fn answered(handle: &Handle) -> Back {
-    match handle.take_local().await {
-        Some(local) => Back::Answer(local),
-        None => Back::Closed,
-    }
 }
 
 fn seen<T>(
@@ -441,8 +439,10 @@ fn about(parts: &request::Parts) -> About {
         id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
         depth: parts.extensions.get::<Depth>().copied().unwrap_or_default(),
         route: parts.extensions.get::<Matched>().map(|matched| Arc::clone(&matched.route)),
-        cluster: None,
+        handshake: parts.extensions.get::<Arc<Handshake>>().cloned(),
+        via: None,
         upstream: None,
+        details: None,
         time: SystemTime::now(),
         began: Instant::now(),
         request_bytes: 0,

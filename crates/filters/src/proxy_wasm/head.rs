@@ -1,12 +1,13 @@
 //! Heads of requests and responses as guests see them: one list of fields, pseudo-fields with a colon among them
 //! whatever the version of HTTP, as in Envoy.
 
+use super::map::{BYTES_MAX, PAIRS_MAX};
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, request, response};
 use sampan_service::Peer;
 
-/// A name or a value that HTTP does not allow, or a pseudo-field that does not exist.
+/// A name or a value that HTTP does not allow, a pseudo-field that does not exist, or one field too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalid;
 
@@ -272,11 +273,13 @@ impl Fields for HeaderMap {
 
     fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), Invalid> {
         let (name, value) = field(name, value)?;
+        room(self, name.as_str().len() + value.len())?;
         self.try_insert(name, value).map(drop).map_err(|_| Invalid)
     }
 
     fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Invalid> {
         let (name, value) = field(name, value)?;
+        room(self, name.as_str().len() + value.len())?;
         self.try_append(name, value).map(drop).map_err(|_| Invalid)
     }
 
@@ -294,6 +297,18 @@ impl Fields for HeaderMap {
         *self = new;
         Ok(())
     }
+}
+
+/// Whether a field of so many bytes may come to those that are there: there may be as many as a guest may hand over at
+/// once. Of few small ones nobody counts the bytes.
+fn room(fields: &HeaderMap, more: usize) -> Result<(), Invalid> {
+    const FEW: usize = 64;
+    const SMALL: usize = 4096;
+    if fields.len() < FEW && more <= SMALL {
+        return Ok(());
+    }
+    let full = fields.len() >= PAIRS_MAX || fields.bytes() as usize + more > BYTES_MAX;
+    if full { Err(Invalid) } else { Ok(()) }
 }
 
 fn field(name: &[u8], value: &[u8]) -> Result<(HeaderName, HeaderValue), Invalid> {

@@ -14,6 +14,10 @@ pub struct LocalResponse {
     pub grpc: Option<u32>,
 }
 
+/// In the extensions of a response that a filter made: what it says of it.
+#[derive(Clone)]
+pub struct Details(pub Vec<u8>);
+
 impl LocalResponse {
     pub fn plain(status: StatusCode) -> Self {
         LocalResponse { status, headers: HeaderMap::new(), body: Vec::new(), details: Vec::new(), grpc: None }
@@ -21,10 +25,16 @@ impl LocalResponse {
 
     /// A client of gRPC gets its status in headers, as an answer without messages has it (gRPC over HTTP/2,
     /// "Trailers-Only").
-    pub fn into_response(self, to_grpc: bool) -> Response<Body> {
-        if to_grpc {
-            return self.into_grpc();
+    pub fn into_response(mut self, to_grpc: bool) -> Response<Body> {
+        let details = std::mem::take(&mut self.details);
+        let mut response = if to_grpc { self.into_grpc() } else { self.into_http() };
+        if !details.is_empty() {
+            response.extensions_mut().insert(Details(details));
         }
+        response
+    }
+
+    fn into_http(self) -> Response<Body> {
         let plain = !self.body.is_empty() && !self.headers.contains_key(CONTENT_TYPE);
         let mut response = Response::new(if self.body.is_empty() { empty() } else { full(self.body) });
         *response.status_mut() = self.status;

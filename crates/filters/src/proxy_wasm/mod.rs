@@ -4,6 +4,7 @@
 //! a VM is in a [`slot`] between calls. [`exchange`] is the life of an exchange, [`body`] that of its bodies. What a
 //! guest sees of both is [`state`], on which the functions in [`host`] work.
 
+mod attributes;
 mod body;
 mod calls;
 mod chunks;

@@ -6,6 +6,7 @@
 use super::slot::Slot;
 use super::values::{CAS_MISMATCH, EMPTY, INTERNAL, NOT_FOUND, OK, Status};
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Bounds of one space: filters keep counters and small caches in it, not the clients' bodies.
@@ -14,6 +15,9 @@ const DATA_ENTRIES_MAX: usize = 65_536;
 const QUEUES_MAX: usize = 256;
 const QUEUE_BYTES_MAX: usize = 4 << 20;
 const QUEUE_ITEMS_MAX: usize = 16_384;
+/// Of all queues together; an item counts for what it takes besides, too.
+const QUEUED_BYTES_MAX: usize = 32 << 20;
+const ITEM_BYTES: usize = 64;
 
 type Name = (String, String);
 
@@ -24,6 +28,8 @@ pub struct Space {
     name: Name,
     data: Mutex<Data>,
     queues: Mutex<HashMap<String, Arc<Queue>>>,
+    /// In all of them.
+    queued_bytes: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -37,6 +43,7 @@ struct Data {
 pub struct Queue {
     pub id: u32,
     inner: Mutex<Waiting>,
+    queued_bytes: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -59,8 +66,12 @@ impl Space {
         if let Some(space) = spaces.get(&name).and_then(Weak::upgrade) {
             return space;
         }
-        let space = Space { name: name.clone(), data: Mutex::default(), queues: Mutex::default() };
-        let space = Arc::new(space);
+        let space = Arc::new(Space {
+            name: name.clone(),
+            data: Mutex::default(),
+            queues: Mutex::default(),
+            queued_bytes: Arc::default(),
+        });
         spaces.insert(name, Arc::downgrade(&space));
         space
     }
@@ -104,7 +115,7 @@ impl Space {
             if queues.len() >= QUEUES_MAX {
                 return None;
             }
-            let queue = Queue::new()?;
+            let queue = Queue::new(&self.queued_bytes)?;
             queues.insert(name.to_owned(), queue);
         }
         let queue = &queues[name];
@@ -134,11 +145,11 @@ impl Drop for Space {
 static QUEUES: LazyLock<Mutex<HashMap<u32, Weak<Queue>>>> = LazyLock::new(Mutex::default);
 
 impl Queue {
-    fn new() -> Option<Arc<Queue>> {
+    fn new(queued_bytes: &Arc<AtomicUsize>) -> Option<Arc<Queue>> {
         let mut queues = lock(&QUEUES);
         queues.retain(|_, queue| queue.strong_count() > 0);
         let id = queues.keys().max().copied().unwrap_or(0).checked_add(1)?;
-        let queue = Arc::new(Queue { id, inner: Mutex::default() });
+        let queue = Arc::new(Queue { id, inner: Mutex::default(), queued_bytes: Arc::clone(queued_bytes) });
         queues.insert(id, Arc::downgrade(&queue));
         Some(queue)
     }
@@ -153,6 +164,11 @@ impl Queue {
         if inner.items.len() >= QUEUE_ITEMS_MAX || inner.bytes + item.len() > QUEUE_BYTES_MAX {
             return Err(INTERNAL);
         }
+        let more = item.len() + ITEM_BYTES;
+        if self.queued_bytes.fetch_add(more, Relaxed) + more > QUEUED_BYTES_MAX {
+            self.queued_bytes.fetch_sub(more, Relaxed);
+            return Err(INTERNAL);
+        }
         inner.bytes += item.len();
         inner.items.push_back(item.to_vec());
         inner.registrants.retain(|(slot, _)| slot.strong_count() > 0);
@@ -163,6 +179,7 @@ impl Queue {
         let mut inner = lock(&self.inner);
         let item = inner.items.pop_front().ok_or(EMPTY)?;
         inner.bytes -= item.len();
+        self.queued_bytes.fetch_sub(item.len() + ITEM_BYTES, Relaxed);
         Ok(item)
     }
 }
@@ -217,5 +234,13 @@ mod tests {
         assert!(matches!(found.push(b"x"), Err(INTERNAL)));
         assert_eq!(found.pop(), Ok(b"x".to_vec()));
         assert!(found.push(b"x").is_ok());
+        // All queues together: more of them are not more room.
+        let item = vec![0; QUEUE_BYTES_MAX / 2];
+        let queues: Vec<_> = (0..20)
+            .map(|number| queue(space.register(&number.to_string(), Weak::new(), 1).unwrap()).unwrap())
+            .collect();
+        let taken = queues.iter().flat_map(|queue| [queue.push(&item), queue.push(&item)]);
+        assert_eq!(taken.filter(Result::is_ok).count(), 15);
+        assert!(queues[0].pop().is_ok() && queues[19].push(&item).is_ok());
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! It lives in the VM's store. While a guest runs, only host functions touch it; between calls the streams do.
 
-use super::calls::{Pending, Reply};
+use super::calls::{Carried, Pending, Reply};
 use super::chunks::Chunks;
 use super::facts::Facts;
+use super::foreign::expressions::Expressions;
 use super::grpc::Grpc;
 use super::head::{Fields, RequestHead, ResponseHead};
 use super::ids::Ids;
@@ -13,7 +14,7 @@ use super::slot::Slot;
 use super::values::{Buffer, Map, Side};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use sampan_service::{Depth, Peer};
+use sampan_service::{Depth, Handshake, Peer, Via};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
@@ -46,6 +47,7 @@ pub struct State {
     pub starting: bool,
     /// Calls under way.
     pub calls: HashMap<u32, AbortHandle>,
+    pub carried: Carried,
     /// Those of gRPC.
     pub grpc: Grpc,
 }
@@ -56,6 +58,7 @@ pub struct Root {
     pub ticker: Option<AbortHandle>,
     /// Properties that it declared, and whether each can be set only once.
     pub declared: HashMap<Vec<u8>, bool>,
+    pub expressions: Expressions,
     /// `on_done` asked for time.
     pub leaving: bool,
 }
@@ -98,9 +101,14 @@ pub struct About {
     pub id: Option<HeaderValue>,
     pub depth: Depth,
     pub route: Option<Arc<str>>,
-    /// What answered, once something has.
-    pub cluster: Option<Arc<str>>,
+    /// Of the client's connection, where TLS ended here.
+    pub handshake: Option<Arc<Handshake>>,
+    /// Which upstream answered, once one has.
+    pub via: Option<Box<Via>>,
+    /// The server of a TCP connection.
     pub upstream: Option<SocketAddr>,
+    /// What the filter said of its own answer.
+    pub details: Option<Vec<u8>>,
     pub time: SystemTime,
     pub began: Instant,
     pub request_bytes: u64,
@@ -162,6 +170,7 @@ impl State {
             status: (0, Vec::new()),
             starting: false,
             calls: HashMap::new(),
+            carried: Carried::default(),
             grpc: Grpc::default(),
         }
     }

@@ -33,6 +33,15 @@ pub enum Woken {
     Diverted,
 }
 
+/// What comes in the place of what would have come.
+pub enum Diversion {
+    Answer(LocalResponse),
+    /// Nothing: the client's stream is reset.
+    Closed,
+    /// The context is not there any more.
+    Gone,
+}
+
 impl Handle {
     pub fn new(plugin: Arc<ProxyWasm>, lease: Lease) -> Arc<Self> {
         let (id, ended, lost) = (AtomicU32::new(0), AtomicBool::new(false), AtomicBool::new(false));
@@ -138,13 +147,29 @@ impl Handle {
         poll_fn(|cx| self.poll_woken(cx, side, since)).await
     }
 
-    /// The answer that the guest asked for; `None` where it closed the stream.
-    pub async fn take_local(&self) -> Option<LocalResponse> {
-        let taken = self.look(|stream| match std::mem::replace(&mut stream.local, Local::Taken) {
-            Local::Asked(local) => Some(*local),
-            Local::None | Local::Taken => None,
+    /// Until the guest closes the stream.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let id = self.id();
+        let looked = self.slot().peek(cx, |state| {
+            let Some(stream) = state.streams.get_mut(&id) else { return false };
+            stream.wait(cx.waker());
+            stream.closed
         });
-        taken.await.ok().flatten()
+        match looked {
+            Poll::Ready(Ok(true)) => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// What the guest wants in the place of what would have come. A stream that it closed stays so, whatever else it
+    /// said.
+    pub async fn diversion(&self) -> Diversion {
+        let taken = self.look(|stream| match std::mem::replace(&mut stream.local, Local::Taken) {
+            _ if stream.closed => Diversion::Closed,
+            Local::Asked(local) => Diversion::Answer(*local),
+            Local::None | Local::Taken => Diversion::Gone,
+        });
+        taken.await.unwrap_or(Diversion::Gone)
     }
 }
 

@@ -11,7 +11,7 @@ use super::vm::{CONTINUE, Step};
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use sampan_app::OnFailure;
-use sampan_service::{ClosedBy, Depth, Flow, Peer, Side as Tcp, TcpPass};
+use sampan_service::{ClosedBy, Depth, Flow, Handshake, Peer, Side as Tcp, TcpPass};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -65,7 +65,11 @@ enum Seen {
 
 impl ProxyWasm {
     /// `None`: the client is not wanted.
-    pub async fn connection(self: Arc<Self>, peer: Peer) -> Option<Box<dyn TcpPass>> {
+    pub async fn connection(
+        self: Arc<Self>,
+        peer: Peer,
+        handshake: Option<Arc<Handshake>>,
+    ) -> Option<Box<dyn TcpPass>> {
         let code = &self.facts.code;
         code.metrics.exchanges.inc();
         let callbacks = self.vms.callbacks;
@@ -88,7 +92,7 @@ impl ProxyWasm {
         let step = |state: &mut State, _| {
             let id = state.new_context();
             // Its root is found, or made, when the context is.
-            state.streams.insert(id, Box::new(Stream::of_tcp(0, &self.facts, about(peer))));
+            state.streams.insert(id, Box::new(Stream::of_tcp(0, &self.facts, about(peer, handshake))));
             handle.begins(id);
             Step::Connect { stream: id, facts: Arc::clone(&self.facts) }
         };
@@ -286,14 +290,16 @@ fn joined(chunks: Chunks) -> Bytes {
     }
 }
 
-fn about(peer: Peer) -> About {
+fn about(peer: Peer, handshake: Option<Arc<Handshake>>) -> About {
     About {
         peer: Some(peer),
         id: None,
         depth: Depth::default(),
         route: None,
-        cluster: None,
+        handshake,
+        via: None,
         upstream: None,
+        details: None,
         time: SystemTime::now(),
         began: Instant::now(),
         request_bytes: 0,

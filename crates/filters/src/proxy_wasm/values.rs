@@ -15,6 +15,9 @@ pub const CAS_MISMATCH: Status = 8;
 /// A bound of the host is reached.
 pub const INTERNAL: Status = 10;
 
+/// Of a listener: what all listeners of a gateway are (Envoy's `TrafficDirection`).
+pub const INBOUND: i64 = 1;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Buffer {
     RequestBody,

@@ -3,6 +3,7 @@
 use super::driver::{Driver, Entries, ended};
 use super::exports::{Begin, Exports, Main, allocator, memory};
 use super::facts::Facts;
+use super::foreign::expressions::Expressions;
 use super::grpc::Delivery;
 use super::slot::Slot;
 use super::state::{Root, State};
@@ -184,7 +185,13 @@ impl Vm {
         let id = state.new_context();
         state.roots.insert(
             id,
-            Root { facts: Arc::clone(facts), ticker: None, declared: HashMap::new(), leaving: false },
+            Root {
+                facts: Arc::clone(facts),
+                ticker: None,
+                declared: HashMap::new(),
+                expressions: Expressions::default(),
+                leaving: false,
+            },
         );
         self.create(id, 0).await?;
         if let Some(on_vm_start) = &self.exports.on_vm_start {

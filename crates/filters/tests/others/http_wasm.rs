@@ -4,7 +4,7 @@
 use crate::harness::{Answering, Site, channel, filter, get, mirror, piece, post, rust, says, send, trailer};
 use http::{Request, Response, Version};
 use sampan_app::Filter as Spec;
-use sampan_service::{Body, Handler, Peer, empty, full};
+use sampan_service::{Body, Handler, Peer, Unanswered, empty, full};
 use std::sync::Arc;
 
 /// A filter that does what a script says, `;` between its commands.
@@ -98,6 +98,36 @@ fn it_answers_itself() {
         let (_, handler) = before("stop", says("never asked")).await;
         let got = send(&handler, get("/")).await;
         assert_eq!((got.status, got.body.as_str()), (200, ""));
+    });
+}
+
+/// The gateway says in a response that whoever it asked gave none.
+#[test]
+fn it_is_told_of_an_error_of_the_host() {
+    crate::harness::run(async {
+        for (unanswered, said) in [(false, "context=0 error=0"), (true, "context=0 error=1")] {
+            let next = Answering(move |_| async move {
+                let mut response = Response::builder().status(502).body(empty()).unwrap();
+                if unanswered {
+                    response.extensions_mut().insert(Unanswered);
+                }
+                response
+            });
+            let (site, handler) = before("features 2\n--\ncontext; set 1 x-new 1", next).await;
+            assert_eq!(send(&handler, get("/")).await.status, 502);
+            assert_eq!(site.log()[1], format!("info: {said}"));
+        }
+    });
+}
+
+/// Another filter behind it has closed the stream: there is no response to see.
+#[test]
+fn it_sees_nothing_of_a_stream_that_is_reset() {
+    crate::harness::run(async {
+        let next = Answering(|_| async { sampan_service::reset() });
+        let (site, handler) = before("features 2\n--\ncontext", next).await;
+        assert!(sampan_service::is_reset(&handler.handle(get("/")).await));
+        assert_eq!(site.log(), ["info: features=2"]);
     });
 }
 

@@ -114,12 +114,3 @@ fn a_filter_changes_the_response() {
         assert_eq!((read.status, read.header("x-why"), read.body.as_str()), (599, "late", "in its place"));
     });
 }
-
-#[test]
-fn a_filter_closes_a_stream() {
-    run(async {
-        let filtered = filtered(spec("proxy-headers", "c")).await;
-        assert_eq!(filtered.get("/reset").await.status, 503);
-        assert_eq!(filtered.get("/next").await.status, 200);
-    });
-}

@@ -13,7 +13,7 @@ fn address(text: &str) -> SocketAddr {
 async fn connect(filtered: &Filtered) -> Option<Box<dyn TcpPass>> {
     let entry = filtered.filter.configured(None).unwrap_or_else(|error| panic!("{error}"));
     let peer = Peer { address: address("192.0.2.1:5000"), local: address("192.0.2.2:6379"), tls: false };
-    let mut pass = entry.connect(peer).await?;
+    let mut pass = entry.connect(peer, None).await?;
     pass.connected(address("192.0.2.3:6380"));
     Some(pass)
 }

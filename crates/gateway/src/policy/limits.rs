@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, SizeHint};
-use sampan_service::{Answer, Body, BodyError, Handler};
+use sampan_service::{Answer, Body, BodyError, Handler, Overdue, Unanswered};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,12 +19,18 @@ pub struct Timeout {
 }
 
 impl Handler for Timeout {
-    fn handle(&self, request: Request<Body>) -> Answer<'_> {
-        let answer = self.next.handle(request);
+    fn handle(&self, mut request: Request<Body>) -> Answer<'_> {
+        let overdue = Overdue::default();
+        request.extensions_mut().insert(overdue.clone());
+        let mut answer = self.next.handle(request);
         Box::pin(async move {
-            let answered = tokio::time::timeout(self.timeout, answer).await;
+            let answered = tokio::time::timeout(self.timeout, &mut answer).await;
             answered.unwrap_or_else(|_| {
-                respond::text(StatusCode::GATEWAY_TIMEOUT, "the answer did not begin in time\n")
+                overdue.set();
+                let why = "the answer did not begin in time\n";
+                let mut response = respond::text(StatusCode::GATEWAY_TIMEOUT, why);
+                response.extensions_mut().insert(Unanswered);
+                response
             })
         })
     }

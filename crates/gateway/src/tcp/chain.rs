@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use futures::future::select_all;
-use sampan_service::{ClosedBy, Flow, Peer, Side, TcpEntry, TcpPass};
+use sampan_service::{ClosedBy, Flow, Side, TcpConnection, TcpEntry, TcpPass};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ pub struct Released {
 
 impl Chain {
     /// `None`: a filter does not want the connection.
-    pub async fn connect(filters: &[Arc<dyn TcpEntry>], peer: Peer) -> Option<Chain> {
+    pub async fn connect(filters: &[Arc<dyn TcpEntry>], client: &TcpConnection) -> Option<Chain> {
         let mut chain = Chain(Vec::with_capacity(filters.len()));
         for filter in filters {
-            match filter.connect(peer).await {
+            match filter.connect(client.peer, client.handshake.clone()).await {
                 Some(pass) => chain.0.push(pass),
                 None => {
                     chain.closed_by_us().await;

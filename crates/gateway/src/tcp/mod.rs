@@ -73,7 +73,7 @@ impl TcpProxy {
 
     async fn carry(&self, client: TcpConnection) -> End {
         let peer = client.peer;
-        let Some(mut chain) = Chain::connect(&self.filters, peer).await else { return End::Filter };
+        let Some(mut chain) = Chain::connect(&self.filters, &client).await else { return End::Filter };
         // Why it cannot, the upstream has counted.
         let Ok(mut link) = self.upstream.connect_tcp(Some(peer.address.ip())).await else {
             chain.closed_by_us().await;

@@ -5,6 +5,7 @@ use super::Inner;
 use super::failure::Failure;
 use super::gate::Permit;
 use super::lease::{Carrier, Lease};
+use super::outlier::Shown;
 use super::timer::Timer;
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
@@ -61,15 +62,16 @@ impl Flow {
 
     fn finish(&mut self) {
         if let Some(Held { lease, permit }) = self.held.take() {
+            self.inner.saw(&lease.server.0, Shown::WholeBody);
             lease.release(&self.inner);
             drop(permit);
         }
     }
 
-    fn fail(&mut self, reason: &'static str) {
+    fn fail(&mut self, reason: &'static str, of_server: bool) {
         self.inner.metrics.failed(reason);
-        if let Some(held) = self.held.take() {
-            self.inner.blame(&held.lease.server.0);
+        if let Some(held) = self.held.take().filter(|_| of_server) {
+            self.inner.saw(&held.lease.server.0, Shown::BrokenBody);
         }
     }
 
@@ -84,7 +86,8 @@ impl Flow {
         };
         timer.poll(cx, until).map(|()| {
             let total = until < deadline;
-            self.fail(if total { "total" } else { "idle" });
+            // A client that takes its time with what it has got uses up the time of the whole, too.
+            self.fail(if total { "total" } else { "idle" }, !total);
             if total { Broken::Total.into() } else { Broken::Idle(idle).into() }
         })
     }
@@ -115,7 +118,7 @@ impl hyper::body::Body for Flow {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                this.fail("body");
+                this.fail("body", true);
                 this.broken = Some(error.into());
                 cx.waker().wake_by_ref();
                 Poll::Pending

@@ -6,7 +6,9 @@ use super::http2::Shared;
 use super::link::Link;
 use super::server::{Server, speaks};
 use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
 use sampan_app::{KeepAlive, UpstreamProtocol};
+use sampan_service::{Handshake, ViaConnection};
 use sampan_telemetry::Gauge;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -28,6 +30,8 @@ pub struct Connector {
     pub keep_alive: KeepAlive,
     /// `None` where no server speaks TLS.
     pub tls: Option<Arc<ClientConfig>>,
+    /// What we show to those that ask.
+    pub certificate: Option<Arc<CertificateDer<'static>>>,
     pub open: Arc<Open>,
 }
 
@@ -84,6 +88,7 @@ impl Connector {
         let connected = timeout(self.timeout, async {
             let one = self.open.enter();
             let stream = self.stream(server).await?;
+            let about = self.about(&stream);
             let http2 = match self.protocol {
                 UpstreamProtocol::Http1 => false,
                 UpstreamProtocol::H2 => true,
@@ -91,12 +96,24 @@ impl Connector {
             };
             server.speaks.store(if http2 { speaks::HTTP2 } else { speaks::HTTP1 }, Relaxed);
             if http2 {
-                Shared::start(stream, one).await.map(Connected::Http2)
+                Shared::start(stream, about, one).await.map(Connected::Http2)
             } else {
-                Link::start(stream, one).await.map(|link| Connected::Http1(Box::new(link)))
+                Link::start(stream, about, one).await.map(|link| Connected::Http1(Box::new(link)))
             }
         });
         connected.await.unwrap_or(Err(Failure::ConnectTime(self.timeout)))
+    }
+
+    fn about(&self, stream: &Stream) -> Arc<ViaConnection> {
+        let (tcp, handshake) = match stream {
+            Stream::Plain(tcp) => (tcp, None),
+            Stream::Tls(tls) => {
+                let (tcp, connection) = tls.get_ref();
+                // rustls does not tell whether the server has asked for it.
+                (tcp, Some(Handshake::of(connection, None, self.certificate.clone())))
+            }
+        };
+        Arc::new(ViaConnection { local: tcp.local_addr().ok(), handshake })
     }
 
     async fn stream(&self, server: &Server) -> Result<Stream, Failure> {

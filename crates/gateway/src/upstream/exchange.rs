@@ -10,7 +10,9 @@ use super::failure::Failure;
 use super::gate::Permit;
 use super::headers::{self, Prepared};
 use super::lease::{Carrier, Lease, lease};
+use super::outlier::{self, Shown};
 use super::server::Server;
+use super::trace::Trace;
 use super::tunnel;
 use super::wait::{Upload, Wait, watched};
 use bytes::Bytes;
@@ -19,7 +21,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use sampan_app::RetryOn;
-use sampan_service::{Body, BodyTimeout, Via, empty, full};
+use sampan_service::{Body, BodyTimeout, empty, full};
+use sampan_telemetry::Outcome;
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
@@ -34,7 +37,11 @@ pub enum Protocol {
 }
 
 /// Answers a request with what a server says.
-pub async fn run(inner: &Arc<Inner>, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
+pub async fn run(
+    inner: &Arc<Inner>,
+    mut request: Request<Body>,
+    trace: &mut Trace,
+) -> Result<Response<Body>, Failure> {
     let total = inner.spec.timeouts.total.map(|total| Instant::now() + total);
     // 1. A place among the requests that the upstream may have.
     let permit = match inner.gate.try_enter() {
@@ -45,12 +52,19 @@ pub async fn run(inner: &Arc<Inner>, mut request: Request<Body>) -> Result<Respo
     let key = inner.key(&request);
     let prepared = headers::prepare(&mut request, &inner.spec);
     let (task, request) = Task::new(inner, key, request, &prepared).await?;
+    trace.upload.clone_from(&task.upload);
     // 3. A server's response.
     let (response, lease) = match total {
-        None => task.run(request).await?,
+        None => task.run(request, trace).await?,
         Some(total) => {
-            let answered = Box::pin(timeout_at(total, task.run(request)));
-            answered.await.unwrap_or(Err(Failure::Total))?
+            let answered = Box::pin(timeout_at(total, task.run(request, trace)));
+            match answered.await {
+                Ok(answered) => answered?,
+                Err(_) => {
+                    trace.overdue(inner);
+                    return Err(Failure::Total);
+                }
+            }
         }
     };
     // 4. The client's.
@@ -111,19 +125,23 @@ impl<'a> Task<'a> {
         Ok((task, Box::new(request)))
     }
 
-    async fn run(&self, mut request: Box<Request<Body>>) -> Result<(Response<Incoming>, Lease), Failure> {
+    async fn run(
+        &self,
+        mut request: Box<Request<Body>>,
+        trace: &mut Trace,
+    ) -> Result<(Response<Incoming>, Lease), Failure> {
         let inner = self.inner;
         let mut server = inner.pick(self.key, None)?;
         let (mut attempt, mut fresh) = (1, false);
         // Kept until there is a response: the budget counts those that are under way.
         let mut _retrying = None;
         loop {
-            let (reason, left, kept) = match self.attempt(&server, request, fresh).await {
+            let now = Instant::now();
+            trace.asks(server.address, now);
+            let (reason, left, kept) = match self.attempt(&server, request, fresh, now, trace).await {
                 Ok((response, lease)) => {
                     let status = response.status();
-                    if !gateway_error(status) {
-                        server.succeeded();
-                    }
+                    inner.saw(&server, Shown::Status(outlier::status(status, response.headers())));
                     if status.as_u16() < 400 {
                         return Ok((response, lease));
                     }
@@ -135,19 +153,16 @@ impl<'a> Task<'a> {
                     if crossed && (left.is_some() || self.replay.is_some()) {
                         let Some(next) = self.copy(left) else { return Err(failure) };
                         (request, fresh) = (next, true);
+                        trace.again(Outcome::Failed(failure.reason()));
                         inner.metrics.retries.inc();
                         continue;
+                    }
+                    if failure.of_server() {
+                        inner.saw(&server, Shown::NoAnswer);
                     }
                     (failure.retry_on(), left, Err(failure))
                 }
             };
-            let ill = match &kept {
-                Ok((response, _)) => gateway_error(response.status()),
-                Err(failure) => failure.of_server(),
-            };
-            if ill {
-                inner.blame(&server);
-            }
             let retry = &inner.spec.retry;
             let wanted = attempt < retry.attempts && reason.is_some_and(|reason| retry.on.contains(&reason));
             if !wanted || (left.is_none() && self.replay.is_none()) {
@@ -157,6 +172,10 @@ impl<'a> Task<'a> {
             let Some(next) = self.copy(left) else { return kept };
             (request, _retrying) = (next, Some(permit));
             (attempt, fresh) = (attempt + 1, false);
+            trace.again(match &kept {
+                Ok((response, _)) => Outcome::Status(response.status().as_u16()),
+                Err(failure) => Outcome::Failed(failure.reason()),
+            });
             inner.metrics.retries.inc();
             server = inner.pick(self.key, Some(&server))?;
         }
@@ -172,8 +191,9 @@ impl<'a> Task<'a> {
         server: &Arc<Server>,
         mut request: Box<Request<Body>>,
         fresh: bool,
+        now: Instant,
+        trace: &mut Trace,
     ) -> Result<(Response<Incoming>, Lease), Lost> {
-        let now = Instant::now();
         let mut lease = match lease(self.inner, server, fresh, now).await {
             Ok(lease) => lease,
             Err(failure) => return Err(Lost { failure, request: Some(request), reused: false }),
@@ -189,6 +209,7 @@ impl<'a> Task<'a> {
         let silence = self.inner.silence;
         // Connecting took its own time.
         let begun = if lease.reused { now } else { Instant::now() };
+        trace.connected(begun.saturating_duration_since(now), lease.about());
         let wait = Wait { deadline: begun + silence, silence, upload: self.upload.as_deref() };
         match lease.send(request, wait).await {
             Ok(response) => Ok((response, lease)),
@@ -240,11 +261,6 @@ fn short(body: &Body) -> bool {
     body.size_hint().exact().is_some_and(|bytes| bytes <= REPLAY_BYTES_MAX)
 }
 
-/// What a server says when one behind it fails.
-fn gateway_error(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 502..=504)
-}
-
 fn answer(
     inner: &Arc<Inner>,
     mut response: Response<Incoming>,
@@ -252,7 +268,6 @@ fn answer(
     prepared: Prepared,
     total: Option<Instant>,
 ) -> Result<Response<Body>, Failure> {
-    let via = Via { upstream: inner.name.clone(), address: held.lease.server.0.address };
     let mut response = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let client = prepared.client.ok_or(Failure::Switched)?;
         let server = hyper::upgrade::on(&mut response);
@@ -270,7 +285,6 @@ fn answer(
         }
     };
     *response.version_mut() = Version::HTTP_11;
-    response.extensions_mut().insert(via);
     Ok(response)
 }
 

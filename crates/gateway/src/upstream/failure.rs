@@ -3,7 +3,7 @@
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Response, StatusCode};
 use sampan_app::RetryOn;
-use sampan_service::Body;
+use sampan_service::{Body, Unanswered};
 use std::io;
 use std::time::Duration;
 
@@ -75,6 +75,14 @@ impl Failure {
         }
     }
 
+    /// What went wrong with the connection.
+    pub fn of_transport(&self) -> Option<String> {
+        match self {
+            Failure::Connect(error) | Failure::Tls(error) => Some(error.to_string()),
+            _ => None,
+        }
+    }
+
     /// Under which reason a retry falls, if any.
     pub fn retry_on(&self) -> Option<RetryOn> {
         match self {
@@ -99,6 +107,7 @@ impl Failure {
             StatusCode::BAD_GATEWAY => respond::text(status, "the server gave no valid answer\n"),
             _ => respond::text(status, "the request's body did not come to its end\n"),
         };
+        response.extensions_mut().insert(Unanswered);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use sampan_service::Body;
+use sampan_service::{Body, ViaConnection};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -35,16 +35,18 @@ pub struct Shared {
     streams: Arc<AtomicU32>,
     /// A request began on it then.
     pub since: Instant,
+    about: Arc<ViaConnection>,
 }
 
 /// A request on a shared connection.
 pub struct Share {
     sender: http2::SendRequest<Body>,
     streams: Arc<AtomicU32>,
+    pub about: Arc<ViaConnection>,
 }
 
 impl Shared {
-    pub async fn start(stream: Stream, open: OpenOne) -> Result<Shared, Failure> {
+    pub async fn start(stream: Stream, about: Arc<ViaConnection>, open: OpenOne) -> Result<Shared, Failure> {
         let started = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_header_list_size(HEAD_BYTES_MAX)
@@ -61,7 +63,7 @@ impl Shared {
             let _ = connection.await;
             drop(open);
         });
-        Ok(Shared { sender, streams: Arc::default(), since: Instant::now() })
+        Ok(Shared { sender, streams: Arc::default(), since: Instant::now(), about })
     }
 
     pub fn closed(&self) -> bool {
@@ -84,7 +86,7 @@ impl Shared {
     /// A place on it, to wait for the server if need be.
     pub fn share_anyway(&self) -> Share {
         self.streams.fetch_add(1, Relaxed);
-        Share { sender: self.sender.clone(), streams: self.streams.clone() }
+        Share { sender: self.sender.clone(), streams: self.streams.clone(), about: self.about.clone() }
     }
 }
 

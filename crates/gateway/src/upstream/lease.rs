@@ -10,7 +10,7 @@ use super::wait::Wait;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use sampan_app::UpstreamProtocol;
-use sampan_service::Body;
+use sampan_service::{Body, ViaConnection};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::time::Instant;
@@ -28,6 +28,13 @@ pub struct Lease {
 }
 
 impl Lease {
+    pub fn about(&self) -> &Arc<ViaConnection> {
+        match &self.carrier {
+            Carrier::Http1(link) => &link.about,
+            Carrier::Http2(share) => &share.about,
+        }
+    }
+
     pub async fn send(
         &mut self,
         request: Box<Request<Body>>,

@@ -9,9 +9,10 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use sampan_service::Body;
+use sampan_service::{Body, ViaConnection};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
@@ -28,6 +29,7 @@ pub struct Link {
     pub requests: u32,
     /// Unused since.
     pub since: Instant,
+    pub about: Arc<ViaConnection>,
     _open: OpenOne,
 }
 
@@ -38,7 +40,7 @@ pub struct Unanswered {
 }
 
 impl Link {
-    pub async fn start(stream: Stream, open: OpenOne) -> Result<Link, Failure> {
+    pub async fn start(stream: Stream, about: Arc<ViaConnection>, open: OpenOne) -> Result<Link, Failure> {
         let started = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .handshake::<_, Body>(TokioIo::new(stream))
@@ -50,6 +52,7 @@ impl Link {
             timer: Timer::default(),
             requests: 0,
             since: Instant::now(),
+            about,
             _open: open,
         })
     }

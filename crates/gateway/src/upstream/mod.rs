@@ -14,11 +14,13 @@ mod headers;
 mod http2;
 mod lease;
 mod link;
+mod outlier;
 mod server;
 mod shards;
 mod tcp;
 mod tend;
 mod timer;
+mod trace;
 mod tunnel;
 mod wait;
 
@@ -32,7 +34,9 @@ use failure::Failure;
 use gate::Gate;
 use http::Request;
 use http::header::{COOKIE, HeaderValue};
-use rustls::pki_types::ServerName;
+use outlier::Shown;
+use rustls::ClientConfig;
+use rustls::pki_types::{CertificateDer, ServerName};
 use sampan_app::{Balance, HashKey, RetryOn, UpstreamProtocol};
 use sampan_service::{Answer, Body, ClientTls, Handler, Peer, TlsError, TlsFiles};
 use sampan_telemetry::{UpstreamMetrics, metrics};
@@ -43,6 +47,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
+use trace::Watch;
 
 /// A start waits for names no longer than this; what is found later is used from then on.
 const FIRST_LOOKUP: Duration = Duration::from_secs(3);
@@ -148,10 +153,14 @@ impl Handler for Upstream {
     fn handle(&self, request: Request<Body>) -> Answer<'_> {
         Box::pin(async move {
             let metrics = &self.inner.metrics;
-            let response = exchange::run(&self.inner, request).await.unwrap_or_else(|failure| {
+            let mut watch = Watch::new(&self.inner, &request);
+            let answered = exchange::run(&self.inner, request, &mut watch.trace).await;
+            let via = watch.ended(answered.as_ref().err());
+            let mut response = answered.unwrap_or_else(|failure| {
                 metrics.failed(failure.reason());
                 failure.respond()
             });
+            response.extensions_mut().insert(via);
             metrics.answered(response.status().as_u16());
             response
         })
@@ -161,11 +170,14 @@ impl Handler for Upstream {
 impl Inner {
     fn new(app: &str, spec: &sampan_app::Upstream, lookup: Lookup) -> Result<Inner, UpstreamError> {
         let metrics = metrics().upstream(app, &spec.name);
+        let (config, certificate) = tls(spec)?.unzip();
+        let certificate = certificate.flatten();
         let connector = Connector {
             protocol: spec.protocol,
             timeout: spec.timeouts.connect,
             keep_alive: spec.keep_alive.clone(),
-            tls: tls(spec)?,
+            tls: config,
+            certificate: certificate.map(Arc::new),
             open: Open::new(metrics.connections.clone()),
         };
         let addresses = spec.servers.iter().map(|server| {
@@ -216,17 +228,19 @@ impl Inner {
         }
     }
 
-    /// A server has failed; if that happens too often, it is left out, but never more than half of them.
-    fn blame(&self, server: &Arc<Server>) {
+    /// A request has shown something of a server; one that fails too often is left out, but not too many of them.
+    fn saw(&self, server: &Arc<Server>, shown: Shown) {
         let Some(outlier) = &self.spec.outlier else { return };
-        if !server.failed(outlier) {
+        if !server.shows(shown, outlier) {
             return;
         }
         let _one_at_a_time = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
         let now_ms = self.now_ms();
         let cluster = self.cluster.load();
+        let all = cluster.servers.len();
         let out = cluster.servers.iter().filter(|one| one.ejected(|| now_ms)).count();
-        if !server.ejected(|| now_ms) && (out + 1) * 2 <= cluster.servers.len() {
+        let room = (out + 1) * 100 <= all * outlier.most_percent as usize || (out == 0 && all > 1);
+        if !server.ejected(|| now_ms) && room {
             server.eject(outlier, now_ms);
         }
     }
@@ -278,8 +292,11 @@ fn server_name(spec: &sampan_app::Upstream, host: &str) -> Result<ServerName<'st
     ServerName::try_from(plain).map_err(|_| UpstreamError::ServerName(name.to_owned()))
 }
 
+/// What we show to servers.
+type Certificate = Option<CertificateDer<'static>>;
+
 /// `None` where no server speaks TLS.
-fn tls(spec: &sampan_app::Upstream) -> Result<Option<Arc<rustls::ClientConfig>>, UpstreamError> {
+fn tls(spec: &sampan_app::Upstream) -> Result<Option<(Arc<ClientConfig>, Certificate)>, UpstreamError> {
     let mut secure = spec.servers.iter().filter(|server| server.tls).peekable();
     if secure.peek().is_none() {
         return Ok(None);
@@ -299,5 +316,5 @@ fn tls(spec: &sampan_app::Upstream) -> Result<Option<Arc<rustls::ClientConfig>>,
         insecure: spec.tls.insecure,
         alpn: alpn.iter().map(|protocol| protocol.to_vec()).collect(),
     };
-    Ok(Some(Arc::new(config.config()?)))
+    Ok(Some((Arc::new(config.config()?), config.certificate()?)))
 }

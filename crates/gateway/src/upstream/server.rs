@@ -2,6 +2,7 @@
 
 use super::http2::Shared;
 use super::link::Link;
+use super::outlier::{Ejected, Shown, Streaks};
 use super::shards::Shards;
 use http::HeaderValue;
 use rustls::pki_types::ServerName;
@@ -9,11 +10,8 @@ use sampan_app::{HealthCheck, Outlier};
 use sampan_telemetry::ServerMetrics;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering::Relaxed};
 use tokio::sync::Semaphore;
-
-/// An ejection grows with each that follows at once, up to so many times.
-const EJECTIONS_MAX: u32 = 10;
 
 pub struct Server {
     pub address: SocketAddr,
@@ -34,11 +32,7 @@ pub struct Server {
     healthy: AtomicBool,
     /// Checks in a row that went well, or badly if it is negative.
     checks: AtomicI32,
-    /// Failures in a row.
-    failures: AtomicU32,
-    /// 0: it is not left out.
-    ejected_until_ms: AtomicU64,
-    ejections: AtomicU32,
+    streaks: Streaks,
     metrics: ServerMetrics,
 }
 
@@ -75,9 +69,7 @@ impl Server {
             in_flight: AtomicU32::new(0),
             healthy: AtomicBool::new(true),
             checks: AtomicI32::new(0),
-            failures: AtomicU32::new(0),
-            ejected_until_ms: AtomicU64::new(0),
-            ejections: AtomicU32::new(0),
+            streaks: Streaks::default(),
             metrics,
         }
     }
@@ -116,45 +108,25 @@ impl Server {
 
     /// The clock is looked at only for those that were left out.
     pub fn ejected(&self, now_ms: impl Fn() -> u64) -> bool {
-        let until = self.ejected_until_ms.load(Relaxed);
-        if until == 0 {
-            return false;
-        }
-        if now_ms() < until {
-            return true;
-        }
-        if self.ejected_until_ms.compare_exchange(until, 0, Relaxed, Relaxed).is_ok() {
+        let ejected = self.streaks.ejected(now_ms);
+        if ejected == Ejected::JustOver {
             self.show();
         }
-        false
+        ejected == Ejected::Yes
     }
 
     fn show(&self) {
-        let well = self.healthy() && self.ejected_until_ms.load(Relaxed) == 0;
+        let well = self.healthy() && !self.streaks.is_ejected();
         self.metrics.healthy.set(well.into());
     }
 
-    pub fn succeeded(&self) {
-        // Most of the time there is nothing to write, and reading a line that nobody writes is free.
-        if self.failures.load(Relaxed) != 0 {
-            self.failures.store(0, Relaxed);
-        }
-        if self.ejections.load(Relaxed) != 0 && self.ejected_until_ms.load(Relaxed) == 0 {
-            self.ejections.store(0, Relaxed);
-        }
-    }
-
-    /// Whether these are too many failures in a row.
-    pub fn failed(&self, outlier: &Outlier) -> bool {
-        self.failures.fetch_add(1, Relaxed) + 1 >= outlier.failures
+    /// Whether requests have shown too many failures in a row.
+    pub fn shows(&self, shown: Shown, outlier: &Outlier) -> bool {
+        self.streaks.take(shown, outlier)
     }
 
     pub fn eject(&self, outlier: &Outlier, now_ms: u64) {
-        let times = (self.ejections.fetch_add(1, Relaxed) + 1).min(EJECTIONS_MAX);
-        let time_ms = u64::try_from(outlier.eject.as_millis()).unwrap_or(u64::MAX / 64);
-        let until = now_ms.saturating_add(time_ms.saturating_mul(times.into())).max(1);
-        self.failures.store(0, Relaxed);
-        self.ejected_until_ms.store(until, Relaxed);
+        self.streaks.eject(outlier, now_ms);
         self.metrics.ejections.inc();
         self.show();
     }

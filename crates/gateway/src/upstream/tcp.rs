@@ -3,8 +3,10 @@
 use super::connect::{self, OpenOne};
 use super::failure::Failure;
 use super::gate::Permit;
+use super::outlier::Shown;
 use super::server::InFlight;
 use super::{Upstream, ip_key};
+use http::StatusCode;
 use sampan_app::{Balance, HashKey};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -51,7 +53,7 @@ impl Upstream {
             let connected = timeout(limit, connect::tcp(server.address)).await;
             let failure = match connected {
                 Ok(Ok(stream)) => {
-                    server.succeeded();
+                    inner.saw(&server, Shown::Status(StatusCode::OK));
                     let address = server.address;
                     return Ok(TcpLink {
                         stream,
@@ -64,7 +66,7 @@ impl Upstream {
                 Ok(Err(error)) => Failure::Connect(error),
                 Err(_) => Failure::ConnectTime(limit),
             };
-            inner.blame(&server);
+            inner.saw(&server, Shown::NoAnswer);
             // Nothing was sent yet, so that another server may always be tried.
             if attempt >= inner.spec.retry.attempts {
                 return Err(failure);

@@ -25,11 +25,13 @@ pub struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Ready when it was too long. A request's body that still goes on gives more time.
+    /// Ready when it was too long. A request's body that still goes on gives more time, and so does one that the client
+    /// does not go on with: that has a limit of its own, and the server cannot answer what it has not got.
     pub fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<Failure> {
         loop {
             ready!(timer.poll(cx, self.deadline));
-            if !self.upload.is_some_and(|upload| upload.moved.swap(false, Relaxed)) {
+            let goes_on = |upload: &Upload| upload.moved.swap(false, Relaxed) || upload.is_awaited();
+            if !self.upload.is_some_and(goes_on) {
                 return Poll::Ready(Failure::FirstByte(self.silence));
             }
             self.deadline = Instant::now() + self.silence;
@@ -62,7 +64,15 @@ const BROKEN: u8 = 2;
 #[derive(Default)]
 pub struct Upload {
     moved: AtomicBool,
+    /// The server would take more of it, and the client has not sent it.
+    awaited: AtomicBool,
     broken: AtomicU8,
+}
+
+impl Upload {
+    pub fn is_awaited(&self) -> bool {
+        self.awaited.load(Relaxed)
+    }
 }
 
 /// The body, watched.
@@ -83,7 +93,9 @@ impl hyper::body::Body for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.upload.awaited.store(polled.is_pending(), Relaxed);
+        let frame = ready!(polled);
         self.upload.moved.store(true, Relaxed);
         if let Some(Err(error)) = &frame {
             let broken = if error.is::<BodyTimeout>() { SLOW } else { BROKEN };

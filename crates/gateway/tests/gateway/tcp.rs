@@ -8,7 +8,8 @@ use futures::{FutureExt, StreamExt};
 use sampan_app::{RouteFilter, TcpRoute, UpstreamServer};
 use sampan_gateway::{TcpHandlers, TcpProxy, Upstream};
 use sampan_service::{
-    ClosedBy, Flow, Listen, Listener, Options, Peer, Server, Side, TcpEntry, TcpFilter, TcpPass, serve_tcp,
+    ClosedBy, Flow, Handshake, Listen, Listener, Options, Peer, Server, Side, TcpEntry, TcpFilter, TcpPass,
+    serve_tcp,
 };
 use sampan_testing::{PATIENCE, TcpServer};
 use std::collections::HashMap;
@@ -194,7 +195,7 @@ impl TcpFilter for Filter {
 struct Entry(Arc<Script>);
 
 impl TcpEntry for Entry {
-    fn connect(&self, peer: Peer) -> BoxFuture<'_, Option<Box<dyn TcpPass>>> {
+    fn connect(&self, peer: Peer, _: Option<Arc<Handshake>>) -> BoxFuture<'_, Option<Box<dyn TcpPass>>> {
         assert!(peer.address.ip().is_loopback());
         let pass = Pass {
             name: self.0.name,

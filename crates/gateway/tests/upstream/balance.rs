@@ -92,7 +92,7 @@ fn a_server_that_cannot_be_reached_is_passed_over_and_then_left_out() {
     let good = named("good");
     let gone = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let mut spec = spec(&[gone, good.addresses()[0]]);
-    spec.outlier = Some(Outlier { failures: 2, eject: Duration::from_secs(600) });
+    spec.outlier = Some(Outlier { failures: Some(2), eject: Duration::from_secs(600), ..Outlier::default() });
     let proxy = Proxy::start(spec);
     for _ in 0..10 {
         // A POST too: nothing was sent yet.
@@ -120,7 +120,8 @@ fn never_more_than_half_are_left_out_and_they_come_back() {
         async move { Response::builder().status(status).body(empty()).unwrap() }
     });
     let mut spec = spec(&[bad.addresses()[0], other.addresses()[0]]);
-    spec.outlier = Some(Outlier { failures: 1, eject: Duration::from_millis(100) });
+    spec.outlier =
+        Some(Outlier { failures: Some(1), eject: Duration::from_millis(100), ..Outlier::default() });
     let proxy = Proxy::start(spec);
     for _ in 0..5 {
         // The server's own answer: one of them always gets requests.

@@ -224,6 +224,7 @@ fn grpc() -> Server {
             response
         })),
         None,
+        None,
     )
 }
 

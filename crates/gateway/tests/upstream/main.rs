@@ -3,8 +3,10 @@
 mod balance;
 mod clients;
 mod forwarding;
+mod log;
 mod misbehaving;
 mod nginx;
+mod outlier;
 mod secure;
 mod upgrades;
 
@@ -42,7 +44,7 @@ impl Proxy {
         spec.name.clone_from(&name);
         let starting = Upstream::start_with("test", &spec, RUNTIME.handle(), lookup);
         let upstream = Arc::new(RUNTIME.block_on(starting).expect("an upstream"));
-        let server = listen(upstream.clone(), None);
+        let server = listen(upstream.clone(), None, None);
         Proxy { address: server.addresses()[0], upstream, name, _server: server }
     }
 
@@ -66,9 +68,13 @@ impl Proxy {
 
 static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
-fn listen(handler: Arc<dyn Handler>, tls: Option<sampan_service::TlsFiles>) -> Server {
+fn listen(
+    handler: Arc<dyn Handler>,
+    tls: Option<sampan_service::TlsFiles>,
+    log: Option<sampan_telemetry::AccessLog>,
+) -> Server {
     let listen = Listen { address: ([127, 0, 0, 1], 0).into(), tls };
-    let options = Options { workers: 1, ..Options::default() };
+    let options = Options { workers: 1, log, ..Options::default() };
     serve(vec![Listener::bind(&listen).expect("a port")], handler, options).expect("a server")
 }
 
@@ -101,7 +107,7 @@ where
     F: Fn(Request<Body>) -> A + Send + Sync + 'static,
     A: Future<Output = Response<Body>> + Send + 'static,
 {
-    listen(Arc::new(Fun(answer)), None)
+    listen(Arc::new(Fun(answer)), None, None)
 }
 
 /// A server that says its name.

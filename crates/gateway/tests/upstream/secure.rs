@@ -2,13 +2,15 @@
 
 use crate::{Proxy, RUNTIME, parts, spec};
 use http::{Request, Response};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use sampan_app::{Tls, Upstream as Spec, UpstreamProtocol, UpstreamTls};
 use sampan_gateway::Upstream;
-use sampan_service::{Body, Server, TlsFiles, full};
+use sampan_service::{Body, Handler, Server, TlsFiles, Unanswered, Via, full};
 use sampan_testing::servers::Nginx;
 use sampan_testing::temp_dir;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A certificate authority, and what it signed, in a folder.
@@ -52,7 +54,7 @@ fn secure(files: &Tls) -> Server {
     let files = TlsFiles { cert: files.cert.clone(), key: files.key.clone() };
     let answer =
         |request: Request<Body>| std::future::ready(Response::new(full(format!("{:?}", request.version()))));
-    crate::listen(Arc::new(crate::Fun(answer)), Some(files))
+    crate::listen(Arc::new(crate::Fun(answer)), Some(files), None)
 }
 
 fn over_tls(address: SocketAddr, tls: UpstreamTls) -> Spec {
@@ -93,6 +95,40 @@ fn a_servers_certificate_must_be_right() {
             assert_eq!(proxy.metric("failures_total", ",reason=\"tls\""), 1, "{what}");
         }
     }
+}
+
+/// What filters and the access log may ask of an answer.
+#[test]
+fn an_answer_tells_of_its_connection() {
+    let authority = Authority::new();
+    let server = secure(&authority.sign("server.internal"));
+    let ours = authority.sign("gateway.internal");
+    for protocol in [UpstreamProtocol::Http1, UpstreamProtocol::H2] {
+        let tls = UpstreamTls { insecure: true, client: Some(ours.clone()), ..UpstreamTls::default() };
+        let proxy = Proxy::start(Spec { protocol, ..over_tls(server.addresses()[0], tls) });
+        for _ in 0..2 {
+            let request = Request::get("/").header("host", "a").body(sampan_service::empty()).unwrap();
+            let response = RUNTIME.block_on(proxy.upstream.handle(request));
+            let via = response.extensions().get::<Via>().unwrap();
+            assert_eq!((via.server, via.servers, via.attempts), (Some(server.addresses()[0]), 1, 1));
+            let connection = via.connection.as_ref().unwrap();
+            assert!(connection.local.is_some_and(|local| local.ip().is_loopback() && local.port() != 0));
+            let handshake = connection.handshake.as_ref().unwrap();
+            let pem = |path: &Path| CertificateDer::from_pem_file(path).unwrap();
+            assert_eq!(handshake.theirs, Some(pem(&authority.path("server.internal.pem"))), "{protocol:?}");
+            assert_eq!(handshake.ours.as_deref(), Some(&pem(&ours.cert)), "{protocol:?}");
+            assert_eq!(handshake.version, "TLSv1.3");
+        }
+    }
+    // One that cannot be made says why.
+    let tls = UpstreamTls { server_name: Some("x.internal".into()), ..UpstreamTls::default() };
+    let proxy = Proxy::start(over_tls(server.addresses()[0], tls));
+    let request = Request::get("/").header("host", "a").body(sampan_service::empty()).unwrap();
+    let response = RUNTIME.block_on(proxy.upstream.handle(request));
+    let via = response.extensions().get::<Via>().unwrap();
+    let why = via.transport_failure.as_deref().unwrap();
+    assert!(via.failure == Some("tls") && why.contains("certificate"), "{why}");
+    assert!(response.extensions().get::<Unanswered>().is_some());
 }
 
 #[test]

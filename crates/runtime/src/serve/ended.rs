@@ -5,7 +5,7 @@ use super::slice::Overrun;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use sampan_engine::trap;
-use sampan_service::{Body, full};
+use sampan_service::{Body, Unanswered, full};
 use std::time::Duration;
 use wasmtime_wasi::I32Exit;
 
@@ -162,6 +162,7 @@ pub fn failure_response(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(full(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.extensions_mut().insert(Unanswered);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     }

@@ -192,6 +192,19 @@ fn a_body_that_fails_is_not_taken_for_a_whole_one() {
     }
 }
 
+/// The answers before are whole.
+#[test]
+fn what_is_not_answered_closes_the_connection() {
+    let site = Site::start();
+    assert_eq!(site.raw().get("/reset").rest(), "");
+    let mut raw = site.raw();
+    assert_eq!(raw.get("/hello").response().1, "hello");
+    assert_eq!(raw.get("/reset").rest(), "");
+    let both = "GET /hello HTTP/1.1\r\nhost: t\r\n\r\nGET /reset HTTP/1.1\r\nhost: t\r\n\r\n";
+    let answers = site.raw().send(both).rest();
+    assert!(answers.ends_with("\r\n\r\nhello") && answers.matches("HTTP/1.1").count() == 1, "{answers}");
+}
+
 #[test]
 fn interim_statuses_are_not_for_handlers() {
     let site = Site::start();

@@ -38,6 +38,22 @@ async fn text(client: &mut Client, request: Request<Body>) -> (StatusCode, Strin
 }
 
 #[test]
+fn what_is_not_answered_resets_its_stream_alone() {
+    let site = Site::start();
+    block_on(async {
+        let mut client = client(&site).await;
+        let waits = client.send_request(get("/wait"));
+        let error = client.send_request(get("/reset")).await.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.starts_with("stream error received"), "{cause}");
+        assert_eq!(text(&mut client, get("/hello")).await, (StatusCode::OK, "hello".to_owned()));
+        site.expect("waiting");
+        site.open_gate();
+        assert_eq!(waits.await.unwrap().status(), StatusCode::OK);
+    });
+}
+
+#[test]
 fn many_requests_share_a_connection() {
     let site = Site::start();
     block_on(async {

@@ -22,6 +22,7 @@ fn each_request_is_a_line() {
     drop(gone);
     site.expect("cancelled");
     site.raw().send("GET /break HTTP/1.1\r\nhost: shop\r\nx-request-id: four\r\n\r\n").rest();
+    site.raw().send("GET /reset HTTP/1.1\r\nhost: shop\r\nx-request-id: five\r\n\r\n").rest();
     block_on(async {
         let (mut client, connection) = crate::h2::connect(site.address).await;
         tokio::spawn(connection);
@@ -58,5 +59,6 @@ fn each_request_is_a_line() {
         (&http2["host"], &http2["path"], &http2["bytes"]),
         (&"test".into(), &"/hello".into(), &5.into())
     );
-    assert_eq!(lines.len(), 5);
+    assert_eq!((&of("five")["status"], &of("five")["broken"]), (&0.into(), &true.into()));
+    assert_eq!(lines.len(), 6);
 }

@@ -8,8 +8,8 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use hyper_util::rt::TokioIo;
 use sampan_service::{
-    Answer, Body, Handler, Limits, Listen, Listener, Notices, Options, Peer, RequestId, Served, Server,
-    TlsFiles, empty, full, serve,
+    Answer, Body, Handler, Handshake, Limits, Listen, Listener, Notices, Options, Peer, RequestId, Served,
+    Server, TlsFiles, empty, full, serve,
 };
 use sampan_testing::PATIENCE;
 use std::collections::VecDeque;
@@ -117,6 +117,7 @@ impl Handler for Paths {
                 "/panic-body" => Response::new(stream(tell, "panic")),
                 "/endless" => Response::new(stream(tell, "endless")),
                 "/silent" => Response::new(stream(tell, "silent")),
+                "/reset" => sampan_service::reset(),
                 "/break" => Response::new(stream(tell, "break")),
                 "/trailers" => trailers(),
                 "/upgrade" => upgrade(request, tell),
@@ -157,8 +158,12 @@ fn about(request: &Request<Body>) -> Response<Body> {
     let peer = request.extensions().get::<Peer>().unwrap();
     let id = request.extensions().get::<RequestId>().unwrap();
     let host = request.headers().get("host").map_or("none", |host| host.to_str().unwrap());
+    let handshake = request.extensions().get::<Arc<Handshake>>().map_or("none".to_owned(), |one| {
+        let ours = one.ours.as_ref().map_or(0, |certificate| certificate.len());
+        format!("{:?} {} ours={ours} theirs={}", one.server_name, one.version, one.theirs.is_some())
+    });
     Response::new(full(format!(
-        "{} {} peer={} local={} tls={} id={} host={host}",
+        "{} {} peer={} local={} tls={} id={} handshake={handshake} host={host}",
         request.method(),
         request.uri(),
         peer.address,

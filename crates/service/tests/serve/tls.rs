@@ -85,6 +85,9 @@ fn the_client_chooses_the_protocol() {
         for alpn in [&["http/1.1"][..], &[]] {
             let body = hello(connect(secure.site.address, &pem, alpn).await.unwrap()).await;
             assert!(body.contains("tls=true"), "{body}");
+            let handshake = "handshake=Some(\"localhost\") TLSv1.3 ours=";
+            assert!(body.contains(handshake) && body.contains(" theirs=false "), "{body}");
+            assert!(!body.contains("ours=0"), "{body}");
         }
         let stream = connect(secure.site.address, &pem, &["h2", "http/1.1"]).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));

@@ -104,10 +104,27 @@ pub(super) fn outlier(table: &mut Table<'_>, f: &mut Findings) -> Option<Outlier
         };
     }
     let mut table = value.table(f)?;
-    outlier.failures = table.number_u32("failures", 1, 10_000, f).unwrap_or(outlier.failures);
+    outlier.failures = streak(&mut table, "failures", outlier.failures, f);
+    outlier.errors = streak(&mut table, "errors", outlier.errors, f);
+    outlier.unreachable = streak(&mut table, "unreachable", outlier.unreachable, f);
     outlier.eject = table.duration("eject", f).unwrap_or(outlier.eject);
+    outlier.eject_max = table.duration("eject_max", f).unwrap_or(outlier.eject_max.max(outlier.eject));
+    if let Some(value) = table.get("most") {
+        outlier.most_percent = percent(&value, "50%", f).unwrap_or(outlier.most_percent);
+    }
     table.finish(f);
     Some(outlier)
+}
+
+/// A number, or `false` for what does not count.
+fn streak(table: &mut Table<'_>, key: &'static str, default: Option<u32>, f: &mut Findings) -> Option<u32> {
+    let Some(value) = table.get(key) else { return default };
+    let number = value.as_integer().and_then(|number| u32::try_from(number).ok());
+    let number = number.filter(|number| (1..=10_000).contains(number));
+    if number.is_none() && value.as_boolean() != Some(false) {
+        f.error(value.span, format!("`{}` must be a whole number from 1 to 10000, or false", value.path));
+    }
+    number
 }
 
 pub(super) fn retry(mut table: Table<'_>, f: &mut Findings) -> Retry {
@@ -117,7 +134,7 @@ pub(super) fn retry(mut table: Table<'_>, f: &mut Findings) -> Retry {
         retry.on = value.items("a list of reasons", f).iter().filter_map(|item| retry_on(item, f)).collect();
     }
     if let Some(value) = table.get("budget") {
-        retry.budget_percent = budget(&value, f).unwrap_or(retry.budget_percent);
+        retry.budget_percent = percent(&value, "20%", f).unwrap_or(retry.budget_percent);
     }
     retry.timeout = table.duration("timeout", f);
     table.finish(f);
@@ -140,12 +157,16 @@ fn retry_on(item: &Value<'_>, f: &mut Findings) -> Option<RetryOn> {
 }
 
 /// `"20%"`.
-fn budget(value: &Value<'_>, f: &mut Findings) -> Option<u32> {
+fn percent(value: &Value<'_>, such_as: &str, f: &mut Findings) -> Option<u32> {
     let text = value.typed_string("a share such as \"20%\"", f)?;
     let percent = text.text.strip_suffix('%').and_then(|number| number.trim().parse().ok());
     let percent = percent.filter(|percent| *percent <= 100);
     if percent.is_none() {
-        f.error_help(text.span, format!("{} is not a share", quoted(text.text)), "write \"20%\"");
+        f.error_help(
+            text.span,
+            format!("{} is not a share", quoted(text.text)),
+            format!("write \"{such_as}\""),
+        );
     }
     percent
 }

@@ -1,7 +1,8 @@
 //! `proxy_call_foreign_function`: functions that are no part of the specification, as Envoy has them
-//! (envoyproxy/envoy, source/extensions/common/wasm/foreign.cc). Envoy's `expr_…` (CEL) are not among them. None
-//! of these calls the guest back, so `proxy_on_foreign_function` is never called.
+//! (envoyproxy/envoy, source/extensions/common/wasm/foreign.cc). None of these calls the guest back, so
+//! `proxy_on_foreign_function` is never called.
 
+pub mod expressions;
 mod key;
 mod signature;
 mod zlib;
@@ -15,6 +16,7 @@ use super::values::{BAD_ARGUMENT, INTERNAL, NOT_FOUND, OK, Status};
 const ARGUMENTS_MAX: usize = 1 << 20;
 /// Properties that a plug-in may declare.
 const DECLARED_MAX: usize = 256;
+const DECLARED_BYTES_MAX: usize = 1024;
 
 pub fn call(state: &mut State, name: &[u8], arguments: &[u8]) -> Result<Vec<u8>, Status> {
     type Function = fn(&mut State, &[u8]) -> Result<Vec<u8>, Status>;
@@ -23,6 +25,9 @@ pub fn call(state: &mut State, name: &[u8], arguments: &[u8]) -> Result<Vec<u8>,
         b"uncompress" => |_, bytes| zlib::uncompress(bytes),
         b"sign" => |_, arguments| signature::sign(arguments),
         b"verify_signature" => |_, arguments| signature::verify(arguments),
+        b"expr_create" => expressions::create,
+        b"expr_evaluate" => expressions::evaluate,
+        b"expr_delete" => expressions::delete,
         b"set_envoy_filter_state" => set_filter_state,
         b"declare_property" => declare_property,
         // The route has been chosen by then and is not chosen again.
@@ -49,8 +54,8 @@ fn set_filter_state(state: &mut State, arguments: &[u8]) -> Result<Vec<u8>, Stat
     }
 }
 
-/// Field 1: the name, 2: whether it is set only once. Types and schemas mean nothing without CEL, and all last as
-/// long as the exchange.
+/// Field 1: the name, 2: whether it is set only once. Types and schemas are not looked at (a property is bytes, in
+/// expressions too), and all last as long as the exchange.
 fn declare_property(state: &mut State, arguments: &[u8]) -> Result<Vec<u8>, Status> {
     let arguments = fields(arguments).ok_or(BAD_ARGUMENT)?;
     let (name, read_only) = (bytes_of(&arguments, 1), number_of(&arguments, 2) != 0);
@@ -59,7 +64,7 @@ fn declare_property(state: &mut State, arguments: &[u8]) -> Result<Vec<u8>, Stat
     if declared.contains_key(name) {
         return Err(BAD_ARGUMENT);
     }
-    if declared.len() >= DECLARED_MAX {
+    if declared.len() >= DECLARED_MAX || name.len() > DECLARED_BYTES_MAX {
         return Err(INTERNAL);
     }
     declared.insert(name.to_vec(), read_only);

@@ -2,6 +2,7 @@
 //! "Length-Prefixed-Message").
 
 use super::Closed;
+use crate::proxy_wasm::calls::Load;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::Stream;
 use futures::channel::mpsc;
@@ -65,17 +66,20 @@ impl hyper::body::Body for Queue {
 pub struct Messages {
     body: Body,
     read: BytesMut,
+    /// What is read, and the message that the guest is being told.
+    load: Load,
     ended: bool,
     pub trailers: Option<HeaderMap>,
 }
 
 impl Messages {
-    pub fn of(body: Body) -> Self {
-        Messages { body, read: BytesMut::new(), ended: false, trailers: None }
+    pub fn of(body: Body, load: Load) -> Self {
+        Messages { body, read: BytesMut::new(), load, ended: false, trailers: None }
     }
 
     /// The next message; `None` after the last one.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Closed> {
+        self.load.shrink_to(self.read.len());
         loop {
             if let Some(message) = self.whole()? {
                 return Ok(Some(message));
@@ -93,6 +97,9 @@ impl Messages {
                 Some(Err(error)) => return Err(Closed::new(UNAVAILABLE, &error.to_string())),
             };
             match frame.into_data() {
+                Ok(data) if !self.load.grow(data.len()) => {
+                    return Err(Closed::new(RESOURCE_EXHAUSTED, "the filter's calls carry too much"));
+                }
                 Ok(data) => self.read.extend_from_slice(&data),
                 Err(frame) => {
                     self.ended = true;
@@ -125,6 +132,7 @@ impl Messages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy_wasm::calls::Carried;
     use http_body_util::StreamBody;
 
     fn body(pieces: &[&[u8]]) -> Body {
@@ -138,7 +146,8 @@ mod tests {
     }
 
     async fn all(pieces: &[&[u8]]) -> Result<Vec<Bytes>, u32> {
-        let mut messages = Messages::of(body(pieces));
+        let load = Carried::default().take(0).unwrap();
+        let mut messages = Messages::of(body(pieces), load);
         let mut all = Vec::new();
         while let Some(message) = messages.next().await.map_err(|closed| closed.code)? {
             all.push(message);

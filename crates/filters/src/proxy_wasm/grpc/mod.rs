@@ -7,7 +7,7 @@ mod messages;
 mod run;
 mod service;
 
-use super::calls::CALLS_MAX;
+use super::calls::{CALLS_MAX, CARRIED_BYTES_MAX};
 use super::head::{Fields, ResponseHead};
 use super::state::State;
 use super::values::{BAD_ARGUMENT, INTERNAL, Map, NOT_FOUND, PARSE, Status};
@@ -150,12 +150,15 @@ impl Grpc {
     }
 
     pub fn send(&mut self, id: u32, message: &[u8], end: bool) -> Result<(), Status> {
+        let streams = self.open.values().filter_map(|open| open.stream.as_ref());
+        let queued: usize = streams.map(|stream| stream.queued.load(Relaxed)).sum();
         let open = self.open.get_mut(&id).ok_or(NOT_FOUND)?;
         let stream = open.stream.as_mut().ok_or(BAD_ARGUMENT)?;
         let messages = stream.messages.as_ref().ok_or(BAD_ARGUMENT)?;
         let frame = messages::frame(message).ok_or(BAD_ARGUMENT)?;
         // Rust's SDK knows of no status that says "later".
-        if stream.queued.load(Relaxed) + frame.len() > QUEUED_MAX + messages::HEAD {
+        let full = stream.queued.load(Relaxed) + frame.len() > QUEUED_MAX + messages::HEAD;
+        if full || queued + frame.len() > CARRIED_BYTES_MAX {
             return Err(BAD_ARGUMENT);
         }
         stream.queued.fetch_add(frame.len(), Relaxed);
@@ -227,8 +230,13 @@ impl State {
         if self.calls.len() + self.after.calls.len() + self.grpc.len() >= CALLS_MAX {
             return Err(INTERNAL);
         }
+        let carries = match asked.kind {
+            Kind::Call { message, .. } => message.len(),
+            Kind::Stream => 0,
+        };
+        let load = self.carried.take(carries).ok_or(INTERNAL)?;
         let (id, root) = (self.new_call(), self.effective_root());
-        let pending = Pending { id, root, to: service.handler, request, timeout };
+        let pending = Pending { id, root, to: service.handler, request, timeout, load };
         let task = self.slot.upgrade().map(|slot| {
             let task = slot.runtime.spawn(run::run(Arc::downgrade(&slot), pending));
             task.abort_handle()

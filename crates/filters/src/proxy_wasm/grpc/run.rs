@@ -2,6 +2,7 @@
 
 use super::messages::Messages;
 use super::{Closed, Delivery, Event};
+use crate::proxy_wasm::calls::Load;
 use crate::proxy_wasm::head::ResponseHead;
 use crate::proxy_wasm::local::grpc_status;
 use crate::proxy_wasm::slot::{Lost, Slot};
@@ -23,6 +24,7 @@ pub struct Pending {
     pub request: Request<Body>,
     /// `None`: a stream, which may take as long as it likes.
     pub timeout: Option<Duration>,
+    pub load: Load,
 }
 
 /// Whom to tell.
@@ -34,12 +36,12 @@ struct Guest {
 
 /// It outlives the exchange for which it was made, as in Envoy: the guest waits for its end.
 pub async fn run(slot: Weak<Slot>, pending: Pending) {
-    let Pending { id, root, to, request, timeout } = pending;
+    let Pending { id, root, to, request, timeout, load } = pending;
     let guest = Guest { slot, root, id };
     let last = match timeout {
-        None => stream(&guest, to.handle(request).await).await,
+        None => stream(&guest, to.handle(request).await, load).await,
         Some(timeout) => {
-            let answer = async { answer(to.handle(request).await).await };
+            let answer = async { answer(to.handle(request).await, load).await };
             let late = || Event::Close(Closed::new(DEADLINE_EXCEEDED, "no answer came in time"));
             Ok(tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| late()))
         }
@@ -60,9 +62,9 @@ impl Guest {
 }
 
 /// Of one message.
-async fn answer(response: Response<Body>) -> Event {
+async fn answer(response: Response<Body>, load: Load) -> Event {
     let (parts, body) = response.into_parts();
-    let mut messages = Messages::of(body);
+    let mut messages = Messages::of(body, load);
     let closed = match head(&parts) {
         Head::Bad(closed) => closed,
         Head::All => status(&parts.headers),
@@ -91,7 +93,7 @@ async fn answer(response: Response<Body>) -> Event {
 }
 
 /// Of as many messages as come. What it returns is the last that the guest is to be told.
-async fn stream(guest: &Guest, response: Response<Body>) -> Result<Event, Lost> {
+async fn stream(guest: &Guest, response: Response<Body>, load: Load) -> Result<Event, Lost> {
     let (parts, body) = response.into_parts();
     let (trailers, closed) = match head(&parts) {
         // Like Envoy: there was nothing before the end.
@@ -106,7 +108,7 @@ async fn stream(guest: &Guest, response: Response<Body>) -> Result<Event, Lost> 
         }
         Head::Begins => {
             guest.tell(Event::Initial(Some(ResponseHead { parts: Box::new(parts) }))).await?;
-            let mut messages = Messages::of(body);
+            let mut messages = Messages::of(body, load);
             let broken = loop {
                 match messages.next().await {
                     Ok(Some(message)) => guest.tell(Event::Message(message)).await?,

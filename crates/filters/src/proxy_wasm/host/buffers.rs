@@ -2,7 +2,7 @@
 
 use super::memory::{Guest, Out, bytes, give, split, status, write_u32};
 use crate::proxy_wasm::state::State;
-use crate::proxy_wasm::values::{BAD_ARGUMENT, Buffer, NOT_FOUND, Status};
+use crate::proxy_wasm::values::{BAD_ARGUMENT, Buffer, INTERNAL, NOT_FOUND, Status};
 use sampan_capabilities::Definer;
 use wasmtime::Func;
 
@@ -39,7 +39,14 @@ pub fn function(to: &mut Definer<'_>, name: &str) -> Option<Func> {
                 status(split(&mut guest).and_then(|(memory, state)| {
                     let data = bytes(memory, data, size)?;
                     let buffer = Buffer::of(buffer).ok_or(BAD_ARGUMENT)?;
+                    let limit = usize::try_from(state.calling().code.spec.buffer_bytes).unwrap_or(usize::MAX);
                     let body = state.body(buffer).ok_or(NOT_FOUND)?;
+                    let whole = body.len();
+                    let removed = if start == 0 { whole.min(len as usize) } else { 0 };
+                    // What has come may be longer than what the guest may make of it.
+                    if whole - removed + data.len() > limit.max(whole) {
+                        return Err(INTERNAL);
+                    }
                     let done = body.set(start as usize, len as usize, data);
                     done.then_some(()).ok_or(BAD_ARGUMENT)
                 }))

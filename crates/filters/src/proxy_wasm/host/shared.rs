@@ -9,6 +9,8 @@ use wasmtime::Func;
 
 /// A longer key is a mistake.
 const KEY_MAX: u32 = 64 << 10;
+/// So often a callback may wake those that read queues.
+const TOLD_MAX: usize = 16_384;
 
 pub fn function(to: &mut Definer<'_>, name: &str) -> Option<Func> {
     Some(match name {
@@ -53,7 +55,10 @@ pub fn function(to: &mut Definer<'_>, name: &str) -> Option<Func> {
         "enqueue_shared_queue" => to.wrap(|mut guest: Guest<'_>, id: u32, item: u32, len: u32| {
             status(split(&mut guest).and_then(|(memory, state)| {
                 let told = queue(id)?.push(bytes(memory, item, len)?)?;
-                state.after.queues.extend(told.map(|(slot, root)| (slot, root, id)));
+                // Whoever takes items out and puts others in is told often enough.
+                if state.after.queues.len() < TOLD_MAX {
+                    state.after.queues.extend(told.map(|(slot, root)| (slot, root, id)));
+                }
                 Ok(())
             }))
         }),
@@ -75,6 +80,9 @@ fn register(guest: &mut Guest<'_>, name: u32, len: u32, out: u32) -> Answer {
     let root = state(guest).effective_root();
     let (memory, state) = split(guest)?;
     let name = text(memory, name, len)?;
+    if len > KEY_MAX {
+        return Err(INTERNAL);
+    }
     let space = Arc::clone(&state.calling().space);
     let queue = space.register(name, state.slot.clone(), root).ok_or(INTERNAL)?;
     write_u32(memory, out, queue)

@@ -105,7 +105,10 @@ fn done(state: &mut State) -> Status {
     if !leaving {
         return NOT_FOUND;
     }
-    state.after.done.push(context);
+    // Once is enough.
+    if !state.after.done.contains(&context) {
+        state.after.done.push(context);
+    }
     OK
 }
 

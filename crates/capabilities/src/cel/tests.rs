@@ -93,6 +93,21 @@ fn the_deepest_expressions_fit_a_stack() {
 }
 
 #[test]
+fn variables_are_those_that_are_not_bound() {
+    for (text, names) in [
+        ("a.b == c['d']", vec!["a", "c"]),
+        ("a.all(x, x == y)", vec!["a", "y"]),
+        ("size([1, 2]) == 2 && 'a'.matches('b')", vec![]),
+    ] {
+        let parsed = Expression::parse(text).expect(text);
+        assert_eq!(parsed.names().collect::<Vec<_>>(), names, "{text}");
+    }
+    let parsed = Expression::parse("a + 1").unwrap();
+    assert_eq!(parsed.value(vec![("a".to_owned(), Value::Int(2))]), Ok(Value::Int(3)));
+    assert!(parsed.value(Vec::new()).is_err());
+}
+
+#[test]
 fn large_events() {
     let items: Vec<_> = (0..200_000).map(|n| json!({ "kind": "x", "n": n })).collect();
     let event = json!({ "type": "big", "data": items });
@@ -103,7 +118,11 @@ fn large_events() {
         "event.data.exists(x, x == event.data[0])",
         "event.data.exists(x, x.kind.matches('x'))",
     ] {
-        assert_eq!(matches(text), Err("the event is too large for this expression".to_owned()), "{text}");
+        assert_eq!(
+            matches(text),
+            Err("what it is given is too large for this expression".to_owned()),
+            "{text}"
+        );
     }
     let few = json!({ "data": (0..2000).map(|n| json!({ "n": n })).collect::<Vec<_>>() });
     let expression = Expression::parse("event.data.exists(x, x.n == 1999)").expect("good");

@@ -1,8 +1,10 @@
 //! What an evaluation may cost at most. CEL always ends, but a loop within a loop over a large event does so
 //! much later than anybody waits.
 
+use ::cel::Value;
 use ::cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr};
 use serde_json::Value as Json;
+use std::collections::BTreeSet;
 
 /// Steps of an evaluation; a million of them take about a tenth of a second.
 const STEPS_MAX: u64 = 2_000_000;
@@ -25,30 +27,30 @@ pub(super) struct Cost {
 impl Cost {
     /// # Errors
     /// If it has a loop within a loop.
-    pub fn of(expression: &IdedExpr) -> Result<Self, String> {
+    pub fn of(expression: &IdedExpr, given: &BTreeSet<String>) -> Result<Self, String> {
         let mut cost = Cost::default();
-        cost.add(expression, false)?;
+        cost.add(expression, false, given)?;
         Ok(cost)
     }
 
-    fn add(&mut self, node: &IdedExpr, in_loop: bool) -> Result<(), String> {
+    fn add(&mut self, node: &IdedExpr, in_loop: bool, given: &BTreeSet<String>) -> Result<(), String> {
         if let Expr::Comprehension(comprehension) = &node.expr {
             if in_loop {
                 return Err("a loop within a loop is not allowed: it could take for ever".to_owned());
             }
-            self.add(&comprehension.iter_range, false)?;
-            self.add(&comprehension.accu_init, false)?;
-            self.add(&comprehension.loop_cond, true)?;
-            self.add(&comprehension.loop_step, true)?;
-            return self.add(&comprehension.result, false);
+            self.add(&comprehension.iter_range, false, given)?;
+            self.add(&comprehension.accu_init, false, given)?;
+            self.add(&comprehension.loop_cond, true, given)?;
+            self.add(&comprehension.loop_step, true, given)?;
+            return self.add(&comprehension.result, false, given);
         }
         let steps = match &node.expr {
             Expr::Call(call) if call.func_name == "matches" => REGEX_STEPS,
             _ => 1,
         };
         let large = matches!(&node.expr, Expr::Call(call) if looks_at_all(call));
-        // A loop's variables are all parts of the event together as long as it is, the event each time.
-        let large = large && (!in_loop || names_event(node));
+        // A loop's variables are all parts of what is given together as long as it is, that itself each time.
+        let large = large && (!in_loop || names_any(node, given));
         match (in_loop, large) {
             (false, false) => self.fixed += steps,
             (false, true) | (true, false) => self.linear += steps,
@@ -57,19 +59,19 @@ impl Cost {
         let mut result = Ok(());
         each_child(node, &mut |child| {
             if result.is_ok() {
-                result = self.add(child, in_loop);
+                result = self.add(child, in_loop, given);
             }
         });
         result
     }
 
     /// # Errors
-    /// If the event is too large for the expression.
+    /// If what is given is too large for the expression.
     pub fn check(&self, weight: u64) -> Result<(), String> {
         let linear = self.linear.saturating_mul(weight);
         let quadratic = self.quadratic.saturating_mul(weight).saturating_mul(weight);
         if self.fixed.saturating_add(linear).saturating_add(quadratic) > STEPS_MAX {
-            return Err("the event is too large for this expression".to_owned());
+            return Err("what it is given is too large for this expression".to_owned());
         }
         Ok(())
     }
@@ -96,12 +98,12 @@ fn looks_at_all(call: &CallExpr) -> bool {
     !(cheap || (compares && call.args.iter().any(literal)))
 }
 
-fn names_event(node: &IdedExpr) -> bool {
+fn names_any(node: &IdedExpr, given: &BTreeSet<String>) -> bool {
     if let Expr::Ident(name) = &node.expr {
-        return name == super::EVENT;
+        return given.contains(name);
     }
     let mut found = false;
-    each_child(node, &mut |child| found |= names_event(child));
+    each_child(node, &mut |child| found |= names_any(child, given));
     found
 }
 
@@ -112,6 +114,18 @@ pub(super) fn weight(value: &Json) -> u64 {
         Json::String(text) => 1 + (text.len() / STEP_BYTES) as u64,
         Json::Array(items) => 1 + items.iter().map(weight).sum::<u64>(),
         Json::Object(entries) => 1 + entries.values().map(|value| 1 + weight(value)).sum::<u64>(),
+    }
+}
+
+/// As [`weight`].
+pub(super) fn weight_of_value(value: &Value) -> u64 {
+    let text = |bytes: usize| 1 + (bytes / STEP_BYTES) as u64;
+    match value {
+        Value::String(one) => text(one.len()),
+        Value::Bytes(one) => text(one.len()),
+        Value::List(items) => 1 + items.iter().map(weight_of_value).sum::<u64>(),
+        Value::Map(of) => 1 + of.map.values().map(|value| 1 + weight_of_value(value)).sum::<u64>(),
+        _ => 1,
     }
 }
 

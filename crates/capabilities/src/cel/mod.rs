@@ -1,4 +1,4 @@
-//! Expressions in CEL: which events a rule takes, and when a circuit breaker trips.
+//! Expressions in CEL: which events a rule takes, when a circuit breaker trips, and what filters ask of exchanges.
 //!
 //! <https://github.com/google/cel-spec>. `timestamp` and `duration` are not there.
 
@@ -6,14 +6,16 @@ mod cost;
 #[cfg(test)]
 mod tests;
 
+pub use ::cel::Value;
+pub use ::cel::objects::{Key, Map};
+
 use ::cel::common::ast::{Expr, IdedExpr};
 use ::cel::common::types::{self, CelBool, CelString};
 use ::cel::common::value::CowVal;
-use ::cel::objects::{Key, Map};
-use ::cel::{Context, Env, ExecutionError, Program, Value};
+use ::cel::{Context, Env, ExecutionError, Program};
 use regex::RegexBuilder;
 use serde_json::Value as Json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -29,6 +31,7 @@ pub struct Expression {
     text: String,
     program: Program,
     fields: Fields,
+    names: BTreeSet<String>,
     cost: cost::Cost,
 }
 
@@ -55,14 +58,33 @@ impl Expression {
             let first = errors.errors.first().map_or("no expression", |error| error.msg.as_str());
             format!("this is no expression: {first}")
         })?;
-        let cost = cost::Cost::of(program.expression())?;
+        let names = names_of(program.expression());
+        let cost = cost::Cost::of(program.expression(), &names)?;
         let mut fields = Fields::Some(BTreeSet::new());
         fields_of(program.expression(), &mut fields);
-        Ok(Expression { text: text.to_owned(), program, fields, cost })
+        Ok(Expression { text: text.to_owned(), program, fields, names, cost })
     }
 
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The variables that it asks for, beside those of its own loops.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
+    /// What it is with some variables.
+    ///
+    /// # Errors
+    /// As [`Expression::matches`].
+    pub fn value(&self, variables: Vec<(String, Value)>) -> Result<Value, String> {
+        self.cost.check(variables.iter().map(|(_, value)| cost::weight_of_value(value)).sum())?;
+        let mut context = Context::with_env(Arc::clone(environment()));
+        for (name, value) in variables {
+            context.add_variable_from_value(name, value);
+        }
+        self.program.execute(&context).map_err(|error| error.to_string())
     }
 
     /// Whether it takes an event: the fields of a CloudEvent, as the variable `event`.
@@ -144,6 +166,12 @@ fn map<'a>(entries: impl IntoIterator<Item = (&'a String, &'a Json)>) -> Value {
     Value::Map(Map { map: Arc::new(entries.into_iter().map(entry).collect()) })
 }
 
+/// A map with names as its keys.
+pub fn named(entries: impl IntoIterator<Item = (String, Value)>) -> Value {
+    let entries = entries.into_iter().map(|(name, value)| (Key::from(name), value));
+    Value::Map(Map { map: Arc::new(entries.collect::<HashMap<_, _>>()) })
+}
+
 /// CEL's `matches`, by expressions of bounded size.
 fn regex_matches<'a, 'v>(arguments: Vec<CowVal<'a, 'v>>) -> Result<CowVal<'a, 'v>, ExecutionError> {
     let error = |message: String| ExecutionError::function_error("matches", message);
@@ -159,6 +187,24 @@ fn regex_matches<'a, 'v>(arguments: Vec<CowVal<'a, 'v>>) -> Result<CowVal<'a, 'v
         Err(regex::Error::CompiledTooBig(_)) => Err(error("the regular expression is too large".to_owned())),
         Err(_) => Err(error("this is no regular expression".to_owned())),
     }
+}
+
+/// The names that are not bound by loops.
+fn names_of(expression: &IdedExpr) -> BTreeSet<String> {
+    fn collect<'a>(node: &'a IdedExpr, names: &mut BTreeSet<&'a str>, bound: &mut BTreeSet<&'a str>) {
+        match &node.expr {
+            Expr::Ident(name) => drop(names.insert(name)),
+            Expr::Comprehension(of) => {
+                bound.extend([of.iter_var.as_str(), of.accu_var.as_str()]);
+                bound.extend(of.iter_var2.as_deref());
+            }
+            _ => {}
+        }
+        cost::each_child(node, &mut |child| collect(child, names, bound));
+    }
+    let (mut names, mut bound) = (BTreeSet::new(), BTreeSet::new());
+    collect(expression, &mut names, &mut bound);
+    names.difference(&bound).map(|name| (*name).to_owned()).collect()
 }
 
 /// Events may be large, and most rules look at a field or two.
