@@ -103,7 +103,16 @@ impl HttpContext for Stream {
             let status = unsafe {
                 let (details, details_size) = (details.as_ptr(), details.len());
                 let (body, body_size) = (body.as_ptr(), body.len());
-                proxy_send_local_response(403, details, details_size, body, body_size, std::ptr::null(), 0, -1)
+                proxy_send_local_response(
+                    403,
+                    details,
+                    details_size,
+                    body,
+                    body_size,
+                    std::ptr::null(),
+                    0,
+                    -1,
+                )
             };
             assert_eq!(status, 0);
             return Action::Pause;
