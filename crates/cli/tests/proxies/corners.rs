@@ -68,13 +68,7 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ),
     ("/ask/properties?a=b", "response.total_size -> 0 8 bytes", "response.total_size -> 1 0 bytes"),
     ("/ask/properties?a=b", "response.flags -> 0 8 bytes", "response.flags -> 1 0 bytes"),
-    (
-        "/ask/properties?a=b",
-        "connection.requested_server_name -> 0 ",
-        "connection.requested_server_name -> 1 ",
-    ),
     // What is known is told.
-    ("/ask/properties?a=b", "plugin_name.x -> 1 ", "plugin_name.x -> 0 filter-0-0"),
     (
         "/ask/properties?a=b",
         "listener_direction -> 1 ",
