@@ -15,15 +15,21 @@ fn is_by_name(path: &Path) -> bool {
     name == "sampan.toml" || name == "spin.toml" || path.extension().is_some_and(|end| end == "wat")
 }
 
-pub fn is_guest(spec: &Spec, rootfs: &Path) -> bool {
-    let Some((path, mut file)) = find(spec, rootfs) else { return false };
-    let mut head = [0; 4];
-    is_by_name(&path) || (file.read_exact(&mut head).is_ok() && head == MAGIC)
+/// What a container starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Guest,
+    /// An ordinary program.
+    Program,
+    /// It is not in the root file system. A volume may bring it, as an ordinary program.
+    Missing,
 }
 
-/// Whether there is anything to start at all, as far as the image goes: a volume may bring it.
-pub fn is_there(spec: &Spec, rootfs: &Path) -> bool {
-    find(spec, rootfs).is_some()
+pub fn look(spec: &Spec, rootfs: &Path) -> Entry {
+    let Some((path, mut file)) = find(spec, rootfs) else { return Entry::Missing };
+    let mut head = [0; 4];
+    let is_guest = is_by_name(&path) || (file.read_exact(&mut head).is_ok() && head == MAGIC);
+    if is_guest { Entry::Guest } else { Entry::Program }
 }
 
 /// The file that the first argument names, as a path, or as a name in a folder of `PATH`.
@@ -74,25 +80,25 @@ mod tests {
         symlink("../outside.wasm", root.join("escape")).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, root.join("fifo"), Mode::RWXU).unwrap();
         for (arg, expected) in [
-            ("/app.wasm", true),
-            ("app.wasm", true),
-            ("/app.wasm#function", true),
-            ("tool", true),
-            ("/module.wat", true),
-            ("/spin.toml", true),
-            ("link", true),
-            ("sh", false),
-            ("/bin/sh", false),
-            ("escape", false),
-            ("/fifo", false),
-            ("/bin", false),
-            ("/missing", false),
-            ("", false),
+            ("/app.wasm", Entry::Guest),
+            ("app.wasm", Entry::Guest),
+            ("/app.wasm#function", Entry::Guest),
+            ("tool", Entry::Guest),
+            ("/module.wat", Entry::Guest),
+            ("/spin.toml", Entry::Guest),
+            ("link", Entry::Guest),
+            ("sh", Entry::Program),
+            ("/bin/sh", Entry::Program),
+            ("escape", Entry::Missing),
+            ("/fifo", Entry::Missing),
+            ("/bin", Entry::Missing),
+            ("/missing", Entry::Missing),
+            ("", Entry::Missing),
         ] {
             let text = format!(
                 r#"{{"process": {{"cwd": "/", "user": {{"uid": 0, "gid": 0}}, "args": ["{arg}"], "env": ["PATH=/bin"]}}}}"#
             );
-            assert_eq!(is_guest(&serde_json::from_str(&text).unwrap(), &root), expected, "{arg}");
+            assert_eq!(look(&serde_json::from_str(&text).unwrap(), &root), expected, "{arg}");
         }
     }
 }

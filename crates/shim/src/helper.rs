@@ -6,11 +6,12 @@
 
 use crate::args::Launch;
 use crate::artifact::{self, Known};
+use crate::entry::{self, Entry};
 use crate::executor::Workload;
 use crate::fail::{Context, Fail, Result};
 use crate::launch::{PACKET_MAX, Reply, Request};
 use crate::steps::{Step, now_ns, step};
-use crate::{Guests, entry, hooks, mounts, seccomp, spec};
+use crate::{Guests, hooks, mounts, seccomp, spec};
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use oci_spec::runtime::Spec;
@@ -114,17 +115,17 @@ fn make_process(
         Some(rootfs) => rootfs.to_owned(),
         None => spec::root(&spec, &request.bundle)?,
     };
-    match &request.artifact {
-        Known::Nothing if !entry::is_there(&spec, rootfs) => return Ok(None),
-        Known::Files(files) => {
-            if launch.again.is_none() {
-                artifact::lay(files, rootfs)?;
-            }
-            artifact::enter(&mut spec, &files.entry);
+    if let Known::Files(files) = &request.artifact {
+        if launch.again.is_none() {
+            artifact::lay(files, rootfs)?;
         }
-        Known::Nothing | Known::Settled => {}
+        artifact::enter(&mut spec, &files.entry);
     }
-    let is_guest = entry::is_guest(&spec, rootfs);
+    let entry = entry::look(&spec, rootfs);
+    if let (Entry::Missing, Known::Nothing) = (entry, &request.artifact) {
+        return Ok(None);
+    }
+    let is_guest = entry == Entry::Guest;
     let filters = match spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) {
         Some(profile) => seccomp::compile(profile)?,
         None => Vec::new(),

@@ -108,7 +108,6 @@ impl Artifact {
 
     /// Its manifest, and the bytes of all that this names.
     fn parts(&self) -> (Value, Vec<&[u8]>) {
-        let all = || [&self.config].into_iter().chain(&self.layers);
         let described = |(kind, bytes): &(String, Vec<u8>)| json!({ "mediaType": kind, "digest": sha256(bytes), "size": bytes.len() });
         let manifest = json!({
             "schemaVersion": 2,
@@ -116,14 +115,18 @@ impl Artifact {
             "config": described(&self.config),
             "layers": self.layers.iter().map(described).collect::<Vec<_>>(),
         });
-        (manifest, all().map(|(_, bytes)| bytes.as_slice()).collect())
+        (manifest, self.blobs().map(|(_, bytes)| bytes.as_slice()).collect())
+    }
+
+    fn blobs(&self) -> impl Iterator<Item = &(String, Vec<u8>)> {
+        [&self.config].into_iter().chain(&self.layers)
     }
 
     /// Pushes it; returns the digest of its manifest.
     #[track_caller]
     pub fn push(&self, registry: &Registry, repository: &str, tag: &str) -> String {
         let (manifest, _) = self.parts();
-        for (kind, bytes) in [&self.config].into_iter().chain(&self.layers) {
+        for (kind, bytes) in self.blobs() {
             registry.push_blob(repository, kind, bytes, &sha256(bytes));
         }
         registry.push_manifest(repository, tag, &manifest)
